@@ -1,0 +1,28 @@
+"""Trains a recipe, stage by stage, and goes on where an earlier run in the same folder stopped.
+
+python launch/train.py --config=configs/pocket.py --workdir=DIR [--config.KEY=VALUE ...]
+"""
+
+from pathlib import Path
+
+from absl import flags
+from ml_collections import config_flags
+
+from llava_jax import launching
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "The recipe.")
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of the run: data, checkpoints, metrics.", required=True
+)
+flags.mark_flag_as_required("config")
+
+
+def main() -> None:
+    from llava_jax.config import parse
+    from llava_jax.training.loop import train
+
+    train(parse(_CONFIG.value), Path(_WORKDIR.value).expanduser())
+
+
+if __name__ == "__main__":
+    launching.run(main)

@@ -1,0 +1,1 @@
+"""LLaVA (Visual Instruction Tuning) for JAX: models, two-stage training, data, evaluation, chat."""

@@ -1,0 +1,1 @@
+"""From records on disk to the static batches that a training step takes."""

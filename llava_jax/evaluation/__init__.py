@@ -1,0 +1,1 @@
+"""How well a model sees: questions with exact truth, scores with their uncertainty, pictures."""

@@ -1,0 +1,346 @@
+"""The engine: conversations with images in, answers out; what chat and evaluation run on."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int32
+from PIL import Image
+
+from llava_jax import partition
+from llava_jax.errors import UserError
+from llava_jax.images import load_image, preprocess
+from llava_jax.inference import generate, sampling
+from llava_jax.inference.answers import AnswerText
+from llava_jax.inference.generate import Limits
+from llava_jax.inference.sampling import SamplingParams
+from llava_jax.models.compute import Compute
+from llava_jax.models.llava import LlavaConfig
+from llava_jax.text.encode import Encoded, encode_prompt, expand_images
+from llava_jax.text.templates import IMAGE, USER, Template, Turn, get_template, with_images
+from llava_jax.text.tokenizer import Tokenizer
+
+_STREAM_STEPS = 8  # tokens between two pieces of a streamed answer
+_TOWER_BATCH = 16
+_KEPT_FEATURES = 2**28  # bytes of image features kept between calls
+_SHORTEST_CACHE = 128
+
+Picture = Image.Image | bytes
+Progress = Callable[[int, int], None]  # requests done, requests in all
+
+
+@dataclass(frozen=True)
+class Request:
+    """One answer to be generated.
+
+    turns: (role, message) as `text.encode.encode_prompt` takes them, the last one the user's; each
+      IMAGE in them stands for the next of `images` (PIL images, or the bytes of image files).
+    system: instead of the template's system prompt; "" for none.
+    stops: strings that end the answer and are no part of it.
+    """
+
+    turns: Sequence[Turn]
+    images: Sequence[Picture] = ()
+    system: str | None = None
+    sampling: SamplingParams = field(default_factory=SamplingParams)
+    max_new_tokens: int = 256
+    stops: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if self.max_new_tokens < 1:
+            raise UserError(f"max_new_tokens must be at least 1, not {self.max_new_tokens}")
+
+
+def ask(question: str, *images: Picture, **options: Any) -> Request:
+    """A single question about images, which stand in front of it; options as in `Request`."""
+    return Request([(USER, with_images(question, len(images)))], images, **options)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """text: without what ended it. tokens: generated ids, with what ended it.
+
+    ended: "stop" by an end token or a stop string, "length" by the limit of tokens.
+    prompt_tokens: length of the prompt with its images.
+    """
+
+    text: str
+    tokens: list[int]
+    ended: Literal["stop", "length"]
+    prompt_tokens: int
+
+
+@dataclass(frozen=True)
+class _Prompt:
+    """A request made ready: positions of its prompt, and the keys of its images' features."""
+
+    request: Request
+    tokens: Int32[np.ndarray, " length"]
+    image_slots: Int32[np.ndarray, " length"]
+    images: list[str]
+    most: int  # tokens that may be generated
+
+
+class _Writing:
+    """An answer on its way."""
+
+    def __init__(self, prompt: _Prompt, text: AnswerText):
+        self.prompt = prompt
+        self.text = text
+        self.tokens: list[int] = []
+        self.done = False
+
+    def push(self, tokens: Iterable[int], done: bool) -> str:
+        """Takes the row's newest tokens; returns the text they make certain."""
+        if self.done:
+            return ""
+        new = [token for token in tokens if token != generate.NOTHING]
+        self.tokens += new
+        piece = self.text.push(new)
+        self.done = done or self.text.stopped
+        return piece + self.text.finish() if self.done else piece
+
+    def answer(self, end_tokens: Sequence[int]) -> Answer:
+        stopped = self.text.stopped or self.tokens[-1] in end_tokens
+        return Answer(
+            self.text.text,
+            self.tokens,
+            "stop" if stopped else "length",
+            len(self.prompt.tokens),
+        )
+
+
+class Engine:
+    """Answers requests with one model, in batches of static shapes.
+
+    An image's features are computed once, however many requests show it; those of the images seen
+    last are kept for later calls.
+    """
+
+    def __init__(
+        self,
+        config: LlavaConfig,
+        params: partition.Params,
+        compute: Compute,
+        tokenizer: Tokenizer,
+        template: str,
+        image_mode: str,
+        *,
+        as_trained: bool = True,
+    ):
+        """Takes a model as `weights.workdir.load_trained` gives it.
+
+        as_trained: prompts as this project trains; False for checkpoints of the original, whose
+          inference words some templates differently (see `encode_prompt`).
+
+        Raises:
+          UserError: an unknown template.
+        """
+        self.config, self.compute, self.tokenizer = config, compute, tokenizer
+        self.template = get_template(template)
+        self._params = jax.device_put(in_compute_dtype(params, compute))
+        self._image_mode = image_mode
+        self._as_trained = as_trained
+        self._end_tokens, self._end_strings = _ends(self.template, tokenizer, as_trained)
+        self._features: dict[str, Float[np.ndarray, "features d"]] = {}
+
+    def generate(
+        self,
+        requests: Sequence[Request],
+        *,
+        batch_rows: int = 32,
+        progress: Progress | None = None,
+    ) -> list[Answer]:
+        """Answers in the order of the requests.
+
+        batch_rows: requests answered together, rounded up to a power of two.
+
+        Raises:
+          UserError: a request whose prompt does not fit the model, whose images are not as many as
+            its markers, or cannot be read.
+        """
+        prompts = self._prepare(requests)
+        order = sorted(
+            range(len(prompts)),
+            key=lambda i: (prompts[i].most, len(prompts[i].tokens)),
+            reverse=True,
+        )
+        # All batches of a call have the same rows: a wide batch costs less than another program.
+        rows = generate.power_of_two(min(batch_rows, len(prompts)), least=generate.FEWEST_ROWS)
+        answers: dict[int, Answer] = {}
+        for first in range(0, len(order), rows):
+            chosen = order[first : first + rows]
+            writings = [self._writing(prompts[i]) for i in chosen]
+            for _ in self._run(writings, rows, generate.CHUNK):
+                pass
+            for i, writing in zip(chosen, writings, strict=True):
+                answers[i] = writing.answer(self._end_tokens)
+            if progress:
+                progress(len(answers), len(prompts))
+        return [answers[i] for i in range(len(prompts))]
+
+    def stream(self, request: Request) -> Iterator[str]:
+        """The pieces of one answer while it is being generated; errors as for `generate`."""
+        writing = self._writing(*self._prepare([request]))
+        for (piece,) in self._run([writing], generate.FEWEST_ROWS, _STREAM_STEPS):
+            if piece:
+                yield piece
+
+    def _prepare(self, requests: Sequence[Request]) -> list[_Prompt]:
+        keys = [[_content_key(image) for image in request.images] for request in requests]
+        prompts = [self._prompt(*pair) for pair in zip(requests, keys, strict=True)]
+        images = {
+            key: image
+            for request, names in zip(requests, keys, strict=True)
+            for key, image in zip(names, request.images, strict=True)
+        }
+        self._see(images)
+        return prompts
+
+    def _prompt(self, request: Request, images: list[str]) -> _Prompt:
+        tokens = encode_prompt(
+            request.turns,
+            self.template,
+            self.tokenizer,
+            request.system,
+            as_trained=self._as_trained,
+        )
+        markers = int((tokens == IMAGE).sum())
+        if markers != len(images):
+            raise UserError(
+                f"the prompt has places for {markers} images and {len(images)} are given: "
+                "give one image for each IMAGE in the turns"
+            )
+        expanded = expand_images(
+            Encoded(tokens, np.zeros(len(tokens), bool)),
+            self.config.image_tokens,
+            pad_id=self.tokenizer.pad_id,
+        )
+        length, longest = len(expanded.tokens), self.config.language.max_length
+        if length == 0:
+            raise UserError("the prompt is empty: ask something, or give an image")
+        if length >= longest:
+            raise UserError(
+                f"the prompt takes {length} tokens ({markers * self.config.image_tokens} of them "
+                f"for images) and the model reads at most {longest}, its answer included: shorten "
+                "the text or begin a new conversation"
+            )
+        most = min(request.max_new_tokens, longest - length)
+        return _Prompt(request, expanded.tokens, expanded.image_slots, images, most)
+
+    def _see(self, images: dict[str, Picture]) -> None:
+        """Computes the features of images (by key) that are not known; forgets the oldest."""
+        vision = self.config.vision
+        missing = [key for key in images if key not in self._features]
+        width = generate.power_of_two(min(len(missing), _TOWER_BATCH))
+        for first in range(0, len(missing), width):
+            keys = missing[first : first + width]
+            pixels = np.zeros((width, vision.image_size, vision.image_size, 3), np.uint8)
+            for place, key in enumerate(keys):
+                image = images[key]
+                image = load_image(image) if isinstance(image, bytes) else image.convert("RGB")
+                pixels[place] = preprocess(image, vision.image_size, self._image_mode, vision.mean)
+            features = generate.encode_images(self.config, self.compute, self._params, pixels)
+            self._features |= zip(keys, np.asarray(features), strict=False)
+        for key in images:  # to the end, where the newest are
+            self._features[key] = self._features.pop(key)
+        size = vision.features * vision.feature_width * jnp.dtype(self.compute.dtype).itemsize
+        surplus = len(self._features) - max(_KEPT_FEATURES // size, len(images))
+        for key in list(self._features)[: max(surplus, 0)]:
+            del self._features[key]
+
+    def _writing(self, prompt: _Prompt) -> _Writing:
+        stops = (*prompt.request.stops, *self._end_strings)
+        return _Writing(prompt, AnswerText(self.tokenizer, stops))
+
+    def _run(self, writings: list[_Writing], rows: int, steps: int) -> Iterator[list[str]]:
+        """Generates a batch; after each `steps` tokens gives each answer's newest text."""
+        prompts = [writing.prompt for writing in writings]
+        limits = self._limits(prompts, rows)
+        state = generate.prefill(
+            self.config, self.compute, self._params, self._batch(prompts, rows), limits
+        )
+        room = max(len(prompt.tokens) + prompt.most for prompt in prompts)
+        state = generate.grow(state, generate.power_of_two(room, least=_SHORTEST_CACHE))
+        tokens = state.token[:, None]
+        while True:
+            # Rows that only fill the batch come last, and are left out by the zip.
+            news = zip(writings, np.asarray(tokens).tolist(), state.done.tolist(), strict=False)
+            yield [writing.push(row, done) for writing, row, done in news]
+            stopped = np.ones(rows, bool)
+            stopped[: len(writings)] = [writing.done for writing in writings]
+            if stopped.all():
+                return
+            state, tokens = generate.decode(
+                self.config, self.compute, self._params, state, limits, stopped, np.int32(steps)
+            )
+
+    def _limits(self, prompts: list[_Prompt], rows: int) -> Limits:
+        filling = [SamplingParams()] * (rows - len(prompts))
+        most = np.zeros(rows, np.int32)
+        most[: len(prompts)] = [prompt.most for prompt in prompts]
+        stops = np.tile(np.array(self._end_tokens, np.int32), (rows, 1))
+        chosen = sampling.stack([*(prompt.request.sampling for prompt in prompts), *filling])
+        return Limits(chosen, jnp.asarray(most), jnp.asarray(stops))
+
+    def _batch(self, prompts: list[_Prompt], rows: int) -> dict[str, np.ndarray]:
+        """The prompts padded to one length and one number of images."""
+        length = generate.bucket(max(len(prompt.tokens) for prompt in prompts))
+        images = generate.power_of_two(max(len(prompt.images) for prompt in prompts))
+        vision = self.config.vision
+        batch = {
+            "tokens": np.full((rows, length), self.tokenizer.pad_id, np.int32),
+            "image_slots": np.full((rows, length), -1, np.int32),
+            "lengths": np.ones(rows, np.int32),
+            "features": np.zeros(
+                (rows, images, vision.features, vision.feature_width), self.compute.dtype
+            ),
+        }
+        for row, prompt in enumerate(prompts):
+            size = len(prompt.tokens)
+            batch["tokens"][row, :size] = prompt.tokens
+            batch["image_slots"][row, :size] = prompt.image_slots
+            batch["lengths"][row] = size
+            for place, key in enumerate(prompt.images):
+                batch["features"][row, place] = self._features[key]
+        return batch
+
+
+def in_compute_dtype(params: partition.Params, compute: Compute) -> dict[str, Any]:
+    """Kernels and word embeddings in the dtype they are multiplied in; the rest as it is.
+
+    The networks cast them anyway at each use, so this changes no result and halves their reading.
+    """
+    leaves = partition.flatten(params)
+    return partition.unflatten(
+        {
+            path: leaf.astype(compute.dtype) if path.endswith(("/kernel", "/embedding")) else leaf
+            for path, leaf in leaves.items()
+        }
+    )
+
+
+def _content_key(image: Picture) -> str:
+    if isinstance(image, bytes):
+        return hashlib.sha256(image).hexdigest()
+    content = hashlib.sha256(image.tobytes())
+    content.update(f"{image.mode} {image.size} {image.getpalette()}".encode())
+    return content.hexdigest()
+
+
+def _ends(
+    template: Template, tokenizer: Tokenizer, as_trained: bool
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """What a model of this template writes after an answer: end tokens, and strings."""
+    layout = template.layout if as_trained else template.chat or template.layout
+    after = layout.answer.partition("{}")[2]
+    # Version 0's newline may stand inside an answer as well: what tells is the "###" behind it.
+    end = (after + layout.separator).strip() or after.strip(" ")
+    ids = tokenizer.encode(end)
+    if len(ids) == 1 and ids[0] in tokenizer.special_ids:
+        return tuple({tokenizer.eos_id, ids[0]}), ()
+    return (tokenizer.eos_id,), (end,) if end else ()

@@ -1,0 +1,146 @@
+"""The rule-based teacher: writes LLaVA's three response types from a scene's symbols alone.
+
+Every answer is worded from a fact of the scene, so it is true by construction. The same scene and
+seed always give the same turns.
+"""
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from llava_jax.instruct import facts, wording
+from llava_jax.instruct.facts import Fact
+from llava_jax.instruct.nouns import inventory, noun, sentence
+from llava_jax.instruct.reasoning import REASONINGS
+from llava_jax.instruct.scene import Box, Scene
+from llava_jax.instruct.teacher import ResponseType, Turn
+
+# How many turns of each sort a conversation has, where the scene offers them.
+CONVERSATION = {
+    "presence": 2,
+    "position": 1,
+    "kind": 1,
+    "background": 1,
+    "count": 1,
+    "caption": 1,
+}
+
+Writer = Callable[[Scene, random.Random, int], list[Turn]]
+
+
+@dataclass(frozen=True)
+class RuleTeacher:
+    """`conversation`: how many turns of each sort, a key of TURNS."""
+
+    conversation: Mapping[str, int] = field(default_factory=lambda: dict(CONVERSATION))
+
+    def __post_init__(self) -> None:
+        unknown = sorted(self.conversation.keys() - TURNS.keys())
+        if unknown:
+            raise ValueError(f"no such turns: {unknown}; choose from {sorted(TURNS)}")
+
+    def __call__(self, scene: Scene, response: ResponseType, seed: int) -> list[Turn]:
+        rng = random.Random(f"{seed}/{scene.id}/{response}")
+        if response == "detail":
+            return detail(scene, rng)
+        if response == "complex":
+            return complex_reasoning(scene, rng)
+        turns = [t for sort, n in self.conversation.items() for t in TURNS[sort](scene, rng, n)]
+        rng.shuffle(turns)
+        return turns
+
+
+def presence_turns(scene: Scene, rng: random.Random, count: int) -> list[Turn]:
+    """As many yes as no (the odd one at random), each about another label."""
+    present = list(dict.fromkeys(entity.label for entity in scene.entities))
+    absent = [label for label in scene.exhaustive if label not in present]
+    yes = min((count + rng.randrange(2)) // 2, len(present))
+    asked = rng.sample(present, yes) + rng.sample(absent, min(count - yes, len(absent)))
+    return _worded(facts.presence_facts(scene, asked), rng)
+
+
+def position_turns(scene: Scene, rng: random.Random, count: int) -> list[Turn]:
+    return _worded(_some(facts.position_facts(scene), rng, count), rng)
+
+
+def relation_turns(scene: Scene, rng: random.Random, count: int) -> list[Turn]:
+    return _worded(_some(facts.relation_facts(scene), rng, count), rng)
+
+
+def kind_turns(scene: Scene, rng: random.Random, count: int) -> list[Turn]:
+    return _worded(_some(facts.kind_facts(scene), rng, count), rng)
+
+
+def background_turns(scene: Scene, rng: random.Random, count: int) -> list[Turn]:
+    return _worded(_some(facts.background_facts(scene), rng, count), rng)
+
+
+def count_turns(scene: Scene, rng: random.Random, count: int) -> list[Turn]:
+    """Truths are drawn before labels, or "one" would drown the larger counts."""
+    by_truth: dict[str, list[Fact]] = {}
+    for fact in facts.count_facts(scene):
+        by_truth.setdefault(fact.truth, []).append(fact)
+    groups = _some(list(by_truth.values()), rng, count)
+    return _worded([rng.choice(group) for group in groups], rng)
+
+
+def caption_turns(scene: Scene, rng: random.Random, count: int) -> list[Turn]:
+    """The scene's first caption: in drawn scenes the list of what there is."""
+    captions = scene.captions[: min(count, 1)]
+    return [Turn(rng.choice(wording.CAPTION_QUESTIONS), caption) for caption in captions]
+
+
+TURNS: dict[str, Writer] = {
+    "presence": presence_turns,
+    "position": position_turns,
+    "relation": relation_turns,
+    "kind": kind_turns,
+    "background": background_turns,
+    "count": count_turns,
+    "caption": caption_turns,
+}
+
+
+def _some(items: list[Any], rng: random.Random, count: int) -> list[Any]:
+    return rng.sample(items, min(count, len(items)))
+
+
+def _worded(chosen: list[Fact], rng: random.Random) -> list[Turn]:
+    return [Turn(wording.question(fact, rng), wording.answer(fact)) for fact in chosen]
+
+
+def detail(scene: Scene, rng: random.Random) -> list[Turn]:
+    """One paragraph: what there is, each thing's colour and place, how two of them lie together.
+
+    Where not everything is annotated, the longest caption says what the labels leave out.
+    """
+    counts = facts.label_counts(scene)
+    if not counts:
+        return []
+    sentences = [] if scene.complete else [max(scene.captions, key=len, default="").rstrip(".")]
+    sentences.append(f"the image shows {inventory(counts)}")
+    for entity in facts.single_entities(scene):
+        described = f"{entity.attributes.get('color', '')} {noun(entity.label)}".lstrip()
+        sentences.append(f"the {described} is {place(entity.box)}")
+    for fact in _some(facts.relation_facts(scene), rng, 1):
+        relation = f"to the {fact.truth} of" if fact.form == "side" else fact.truth
+        sentences.append(f"the {noun(fact.subject)} is {relation} the {noun(fact.other)}")
+    paragraph = " ".join(sentence(words) for words in sentences if words)
+    return [Turn(rng.choice(wording.DETAIL_QUESTIONS), paragraph)]
+
+
+def place(box: Box) -> str:
+    """Where a box's centre lies, in words: "at the top left", "on the right", "in the middle"."""
+    x, y = box.center
+    across = "left" if x < 0.4 else "right" if x > 0.6 else ""
+    down = "top" if y < 0.4 else "bottom" if y > 0.6 else ""
+    if down:
+        return f"at the {down} {across}".rstrip()
+    return f"on the {across}" if across else "in the middle"
+
+
+def complex_reasoning(scene: Scene, rng: random.Random) -> list[Turn]:
+    """One question whose answer takes a step beyond looking, of those that the scene allows."""
+    possible = [turn for reason in REASONINGS if (turn := reason(scene, rng))]
+    return [rng.choice(possible)] if possible else []

@@ -1,0 +1,63 @@
+"""The one place where questions and short answers get their words, in training and in tests."""
+
+import random
+
+from llava_jax.instruct.facts import Fact
+from llava_jax.instruct.nouns import NUMBERS, noun, plural, sentence, with_article
+
+QUESTIONS: dict[str, tuple[str, ...]] = {
+    "presence": ("Is there {a_subject} in the image?", "Can you see {a_subject}?"),
+    "left": ("What is to the left of the {subject}?",),
+    "right": ("What is to the right of the {subject}?",),
+    "above": ("What is above the {subject}?",),
+    "below": ("What is below the {subject}?",),
+    "side": ("Is the {subject} to the left or to the right of the {other}?",),
+    "height": ("Is the {subject} above or below the {other}?",),
+    "category": ("What {subject} is in the image?", "Which {subject} can you see?"),
+    "color": ("What color is the {subject}?",),
+    "background": ("What color is the background?",),
+    "count": ("How many {subjects} are there?", "How many {subjects} are in the image?"),
+    "total": ("How many objects are there?", "How many objects are in the image?"),
+}
+
+CAPTION_QUESTIONS = (
+    "What is in the image?",
+    "What can you see?",
+    "Give a short caption for the image.",
+)
+
+DETAIL_QUESTIONS = (
+    "Describe the image in detail.",
+    "Tell me everything that you can see here.",
+    "Write a careful description of this picture.",
+    "What does the image show, and where is each thing?",
+    "Please go through the picture thoroughly.",
+    "Can you explain what is where in this image?",
+    "Give a full account of the scene.",
+    "Describe this picture to somebody who cannot see it.",
+    "What is going on in this image? Leave nothing out.",
+    "Paint the scene for me in words.",
+    "Look closely at the image and report what you find.",
+    "I would like a complete description of the photo.",
+)
+
+
+def question(fact: Fact, rng: random.Random) -> str:
+    """The fact as a question, in one of the phrasings of its form."""
+    return rng.choice(QUESTIONS[fact.form]).format(
+        subject=noun(fact.subject),
+        a_subject=with_article(noun(fact.subject)) if fact.subject else "",
+        subjects=plural(fact.subject),
+        other=noun(fact.other),
+    )
+
+
+def answer(fact: Fact) -> str:
+    """The fact's truth as a short sentence: "Yes.", "A dog.", "Three.", "Red.", "To the left."."""
+    if fact.form in ("count", "total"):
+        return sentence(NUMBERS[int(fact.truth)])
+    if fact.form == "side":
+        return sentence(f"to the {fact.truth}")
+    if fact.form in ("presence", "color", "background", "height"):
+        return sentence(fact.truth)
+    return sentence(with_article(noun(fact.truth)))

@@ -1,0 +1,79 @@
+"""How every program in launch/ starts and ends.
+
+A launcher imports this, absl and the standard library at its top, everything else inside its main:
+`run` first sets an environment that must be there before jax is, and before the process itself.
+"""
+
+import glob
+import os
+import platform
+import sys
+from collections.abc import Callable
+
+from absl import app, flags, logging
+
+from llava_jax.config import cache_folder
+from llava_jax.errors import UserError
+
+# glibc gives freed memory back at once and takes it again, page by page, each step: on a CPU this
+# costs a third of a training step. These keep it.
+_KEEP_MEMORY = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "100000000000",
+    "MALLOC_ARENA_MAX": "1",
+}
+_USER_ERROR = 2
+_INTERRUPTED = 130  # what a shell gives for Ctrl-C
+
+
+def run(main: Callable[[], None]) -> None:
+    """Parses the flags, runs main, exits: 0, 2 after what the user can mend, 130 after Ctrl-C.
+
+    A UserError is one line on stderr; any other exception is a bug, and keeps its traceback.
+    """
+    restart_with_environment()
+    try:
+        app.run(lambda _: main(), flags_parser=_parse_flags)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(_USER_ERROR)
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        sys.exit(_INTERRUPTED)
+
+
+def restart_with_environment() -> None:
+    """Sets what XLA wants of the environment; where something was missing, starts the process anew.
+
+    What the user has set stays. Compiled programs are kept in the cache folder for the next start.
+    """
+    wanted = {
+        "JAX_COMPILATION_CACHE_DIR": str(cache_folder() / "xla"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    if platform.libc_ver()[0] == "glibc" and not _has_tpu():
+        wanted |= _KEEP_MEMORY
+    if wanted.keys() - os.environ.keys():
+        sys.stdout.flush()
+        os.execve(sys.executable, sys.orig_argv, wanted | os.environ)
+
+
+def _has_tpu() -> bool:
+    return bool(glob.glob("/dev/accel*") or glob.glob("/dev/vfio/[0-9]*"))
+
+
+def _parse_flags(arguments: list[str]) -> list[str]:
+    try:
+        rest = flags.FLAGS(arguments)
+    except flags.Error as error:
+        raise UserError(f"{error} (--help shows the flags)") from error
+    except AttributeError as error:  # what ml_collections raises where --config.KEY=... names none
+        key = str(error).strip("\"'")
+        raise UserError(
+            f"the recipe has no key {key!r}: see the config file for its keys"
+        ) from error
+    if flags.FLAGS["verbosity"].using_default_value:
+        flags.FLAGS.verbosity = logging.ERROR  # libraries tell of their inner doings otherwise
+    if len(rest) > 1:
+        raise UserError(f"unexpected argument {rest[1]!r}: flags are written --name=value")
+    return rest

@@ -1,0 +1,1 @@
+"""The networks: vision tower, projector, language model, and the LLaVA made of them."""

@@ -1,0 +1,139 @@
+"""LLaVA: a vision tower, a projector, and a decoder that reads image tokens among its words."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float, Int
+
+from llava_jax.errors import UserError
+from llava_jax.models.compute import Compute
+from llava_jax.models.language import Cache, LanguageConfig, LanguageModel
+from llava_jax.models.projector import Projector, ProjectorConfig
+from llava_jax.models.vision import VisionConfig, VisionTower
+
+Batch = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class LlavaConfig:
+    """The three networks of a LLaVA."""
+
+    vision: VisionConfig
+    projector: ProjectorConfig
+    language: LanguageConfig
+
+    def __post_init__(self) -> None:
+        vision, merge = self.vision, self.projector.merge
+        if merge < 1 or vision.grid % merge or vision.features % merge:
+            raise UserError(
+                f"merge {merge} does not divide the {vision.grid}x{vision.grid} patches of a "
+                f"{vision.image_size} pixel image, or would merge a class token: use another "
+                "image_size, merge 1, or feature_select 'patch'"
+            )
+
+    @property
+    def image_tokens(self) -> int:
+        """Positions that one image takes in the sequence."""
+        return self.vision.features // self.projector.merge**2
+
+
+def merge_images(
+    embeddings: Float[Array, "batch seq d"],
+    image_tokens: Float[Array, "batch slots d"],
+    image_slots: Int[Array, "batch seq"],
+) -> Float[Array, "batch seq d"]:
+    """Puts image token `image_slots[b, s]` of row b at position s; -1 leaves the word there.
+
+    A gather inside each row: rows never look at each other, so it shards over the batch.
+    """
+    gathered = jnp.take_along_axis(
+        image_tokens, jnp.maximum(image_slots, 0)[..., None], axis=1, mode="clip"
+    )
+    return jnp.where(image_slots[..., None] >= 0, gathered.astype(embeddings.dtype), embeddings)
+
+
+class Llava(nn.Module):
+    """The whole model over the static batch.
+
+    A batch holds `tokens`, `positions`, `segments`, `image_slots` int32 [B,S], and the images of
+    each row either as pixels `images` [B,N,H,W,3] (uint8, or float32 already normalised) or as
+    the tower's output computed before, `features` [B,N,P,D].
+    """
+
+    config: LlavaConfig
+    compute: Compute
+
+    def setup(self) -> None:
+        config, compute = self.config, self.compute
+        self.vision = VisionTower(config.vision, compute)
+        self.projector = Projector(config.projector, config.language.width, compute)
+        self.language = LanguageModel(config.language, compute)
+
+    def encode_images(self, images: Array) -> Float[Array, "n features d"]:
+        """The tower's features of images [n,H,W,3]."""
+        return self.vision(images)
+
+    def image_tokens(self, batch: Batch) -> Float[Array, "batch slots d"]:
+        """Projected features of all images of each row, one after another."""
+        if "features" in batch:
+            rows = batch["features"].shape[0]
+            features = batch["features"].reshape(-1, *batch["features"].shape[2:])
+        else:
+            rows = batch["images"].shape[0]
+            features = self.vision(batch["images"].reshape(-1, *batch["images"].shape[2:]))
+        tokens = self.projector(features)
+        return tokens.reshape(rows, -1, tokens.shape[-1])
+
+    def embed(self, batch: Batch) -> Float[Array, "batch seq d"]:
+        """Word embeddings with image tokens in their slots."""
+        words = self.language.embed_tokens(batch["tokens"])
+        return merge_images(words, self.image_tokens(batch), batch["image_slots"])
+
+    def hidden(self, batch: Batch) -> Float[Array, "batch seq d"]:
+        """The decoder's last hidden states: what the loss takes its logits from."""
+        return self.language(self.embed(batch), batch["positions"], batch["segments"])
+
+    def __call__(self, batch: Batch) -> Float[Array, "batch seq vocab"]:
+        """Logits at every position, float32."""
+        return self.language.logits(self.hidden(batch))
+
+    def prefill(self, batch: Batch, cache: Cache) -> tuple[Float[Array, "batch vocab"], Cache]:
+        """Reads whole prompts, padded at the right to one length, into an empty cache.
+
+        `lengths` int32 [B] in the batch counts each row's tokens. Returns the logits after each
+        row's last token.
+        """
+        start = jnp.zeros_like(batch["lengths"])
+        hidden, cache = self.language.extend(self.embed(batch), start, cache)
+        last = jnp.take_along_axis(hidden, (batch["lengths"] - 1)[:, None, None], axis=1)
+        return self.language.logits(last[:, 0]), cache
+
+    def decode(
+        self, tokens: Int[Array, " batch"], lengths: Int[Array, " batch"], cache: Cache
+    ) -> tuple[Float[Array, "batch vocab"], Cache]:
+        """One token more in each row, which holds `lengths` tokens before it."""
+        hidden, cache = self.language.extend(
+            self.language.embed_tokens(tokens[:, None]), lengths, cache
+        )
+        return self.language.logits(hidden[:, 0]), cache
+
+
+def abstract_params(model: Llava) -> dict[str, Any]:
+    """Shapes and dtypes of every parameter, without making any."""
+    return jax.eval_shape(model.init, jax.random.key(0), _smallest_batch(model))["params"]
+
+
+def init_params(model: Llava, seed: int) -> dict[str, Any]:
+    """Random parameters, float32."""
+    return jax.jit(model.init)(jax.random.key(seed), _smallest_batch(model))["params"]
+
+
+def _smallest_batch(model: Llava) -> Batch:
+    size, token = model.config.vision.image_size, jnp.zeros((1, 1), jnp.int32)
+    images = jnp.zeros((1, 1, size, size, 3), jnp.uint8)
+    return dict.fromkeys(("tokens", "positions", "segments", "image_slots"), token) | {
+        "images": images
+    }

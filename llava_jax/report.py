@@ -1,0 +1,37 @@
+"""report.json of a run: what it took and what it reached, gathered as the run goes on."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+def read_report(workdir: Path) -> dict[str, Any]:
+    """What is known so far; empty before anything is."""
+    path = workdir / "report.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def update_report(workdir: Path, **entries: Any) -> None:
+    """Sets entries at the top level; the file is replaced whole or not at all."""
+    path = workdir / "report.json"
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(read_report(workdir) | entries, indent=2) + "\n")
+    partial.replace(path)
+
+
+def add_minutes(workdir: Path, part: str, minutes: float) -> None:
+    """Adds to the time a part of the run took; a resumed run goes on counting."""
+    spent = read_report(workdir).get("minutes", {})
+    spent[part] = round(spent.get(part, 0.0) + minutes, 3)
+    update_report(workdir, minutes=spent)
+
+
+@contextmanager
+def timed(workdir: Path, part: str) -> Iterator[None]:
+    """Counts the time inside as that part's."""
+    start = time.monotonic()
+    yield
+    add_minutes(workdir, part, (time.monotonic() - start) / 60)

@@ -1,0 +1,1 @@
+"""Text: conversation templates, the tokenizer, and both made into token ids and a loss mask."""

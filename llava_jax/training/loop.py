@@ -1,0 +1,246 @@
+"""The run of a recipe: its stages in order, each resumed where it was left."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import numpy as np
+import psutil
+from jax.sharding import Mesh
+
+from llava_jax import partition
+from llava_jax.config import Recipe, Stage
+from llava_jax.data.features import FeatureCache
+from llava_jax.data.pipeline import Batches, BatchIterator
+from llava_jax.errors import UserError
+from llava_jax.inference.engine import Engine
+from llava_jax.instruct.importers.coco import CocoFiles, read_scenes
+from llava_jax.mesh import check_rows, make_mesh, place_batch, place_replicated
+from llava_jax.models.compute import Compute, local_compute
+from llava_jax.models.llava import Llava
+from llava_jax.report import timed
+from llava_jax.training.flops import step_flops
+from llava_jax.training.metrics import MetricsLog, StageProgress, say
+from llava_jax.training.optimizer import cosine_with_warmup, make_optimizer
+from llava_jax.training.samples import sample_records, write_samples
+from llava_jax.training.scene_data import make_scene_data
+from llava_jax.training.stage import (
+    batch_counts,
+    most_targets,
+    stage_batches,
+    stored_images,
+    tower_features,
+)
+from llava_jax.training.step import State, StepMetrics, init_state, make_step, to_compute
+from llava_jax.training.warm_start import fit_projector
+from llava_jax.weights.base import Base, load_base
+from llava_jax.weights.checkpoints import StageCheckpoints
+from llava_jax.weights.workdir import checkpoint_folder, save_recipe, stage_folder
+
+
+def train(recipe: Recipe, workdir: Path) -> partition.Params:
+    """Trains every stage of the recipe that is not done yet, and returns the model's parameters.
+
+    Raises:
+      UserError: data, weights, batch or folder that the recipe cannot be trained with.
+    """
+    save_recipe(workdir, recipe)
+    with timed(workdir, "data"):
+        make_scene_data(recipe, workdir)
+    compute = local_compute(recipe.dtype, recipe.remat)
+    mesh = make_mesh()
+    base = load_base(recipe, compute)
+    params = base.params
+    for name in recipe.stages:
+        check_rows(recipe.stage[name].rows, recipe.stage[name].accumulate, mesh)
+    for name in recipe.stages:
+        run = StageRun(recipe, name, workdir, base, compute, mesh)
+        params = run.train(params)
+    return params
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """One stage of a run, with all that it is run on."""
+
+    recipe: Recipe
+    name: str
+    workdir: Path
+    base: Base
+    compute: Compute
+    mesh: Mesh
+
+    @property
+    def stage(self) -> Stage:
+        return self.recipe.stage[self.name]
+
+    @property
+    def model(self) -> Llava:
+        return Llava(self.base.config, self.compute)
+
+    def train(self, params: partition.Params) -> partition.Params:
+        """Takes the model through the stage, from its newest checkpoint if there is one."""
+        stage, compute = self.stage, self.compute
+        trainable, frozen = partition.split(params, stage.trainable)
+        with StageCheckpoints(
+            checkpoint_folder(self.workdir, self.name), self.recipe.keep
+        ) as checkpoints:
+            frozen = place_replicated(to_compute(frozen, compute.dtype), self.mesh)
+            with timed(self.workdir, "data"):
+                features = tower_features(
+                    self.recipe, stage, self.workdir, self.model, params["vision"]
+                )
+                batches = stage_batches(self.recipe, stage, self.workdir, self.base, features)
+            optimizer = make_optimizer(stage.optimizer, trainable, len(batches))
+            iterator = iter(batches)
+            if checkpoints.latest is None and stage.warm_start:
+                with timed(self.workdir, "train"):
+                    trainable = trainable | {"projector": self._warm_start(params, features)}
+            state = place_replicated(init_state(trainable, optimizer), self.mesh)
+            if checkpoints.latest is not None:
+                saved_params, saved_optimizer, position = checkpoints.restore(
+                    state.params, state.optimizer
+                )
+                state = State(np.int32(checkpoints.latest), saved_params, saved_optimizer)
+                iterator.set_state(position)
+            if state.step < len(batches):
+                with timed(self.workdir, "train"):
+                    state = self._steps(state, frozen, batches, iterator, optimizer, checkpoints)
+            else:
+                say(f"stage {self.name}: done before, {len(batches)} steps")
+        return partition.merge(state.params, frozen)
+
+    def _warm_start(
+        self, params: partition.Params, features: Sequence[FeatureCache | None]
+    ) -> partition.Params:
+        """The projector fitted to what the images' boxes are called."""
+        if any(cache is None for cache in features):
+            raise UserError("warm_start reads the tower's features: set cache_features as well")
+        stored = stored_images(self.stage, self.workdir)
+        place = {name: cache for cache in features for name in stored}
+        folder = Path(self.stage.warm_start.format(workdir=self.workdir))
+        scenes = read_scenes(CocoFiles.in_folder(folder))
+        return fit_projector(
+            self.base.config.projector,
+            params["projector"],
+            [scene for scene in scenes if scene.image in stored],
+            lambda scene: place[scene.image][stored[scene.image]],
+            self.stage.image_mode,
+            self.base.tokenizer,
+            np.asarray(params["language"]["embed"]["embedding"], np.float32),
+            self.compute,
+        )
+
+    def _steps(
+        self,
+        state: State,
+        frozen: partition.Params,
+        batches: Batches,
+        iterator: BatchIterator,
+        optimizer,
+        checkpoints: StageCheckpoints,
+    ) -> State:
+        recipe, stage, total = self.recipe, self.stage, len(batches)
+        step = jax.jit(
+            make_step(
+                self.model,
+                optimizer,
+                targets=most_targets(batches),
+                accumulate=stage.accumulate,
+                groups=self._groups,
+            ),
+            donate_argnums=0,
+        )
+        rate = cosine_with_warmup(stage.optimizer.learning_rate, total, stage.optimizer.warmup)
+        first = int(state.step)
+        folder = stage_folder(self.workdir, self.name)
+        with MetricsLog(folder, first) as log, StageProgress(self.name, total, first) as progress:
+            progress.say(self._introduction(state, frozen, batches, first))
+            clock = time.monotonic()
+            for number in range(first, total):
+                batch = next(iterator)
+                state, metrics = step(state, frozen, place_batch(batch, self.mesh))
+                figures = self._figures(metrics, batch, clock, float(rate(number)))
+                clock = time.monotonic()
+                log.write(number, figures)
+                progress.advance(number + 1)
+                done = number + 1
+                if done % recipe.log_every == 0 or done == total:
+                    progress.show(done, figures)
+                if done % recipe.save_every == 0 or done == total:
+                    checkpoints.save(done, state.params, state.optimizer, iterator.get_state())
+                if done == total or (recipe.sample_every and done % recipe.sample_every == 0):
+                    progress.say(f"sample answers: {self._sample(state, frozen, done)}")
+                    clock = time.monotonic()
+            if batches.bad_images.times:
+                progress.say(
+                    f"{len(batches.bad_images.times)} images could not be read and were skipped: "
+                    f"{', '.join(list(batches.bad_images.reasons)[:5])}"
+                )
+        iterator.close()
+        return state
+
+    def _sample(self, state: State, frozen: partition.Params, done: int) -> Path:
+        engine = Engine(
+            self.base.config,
+            partition.merge(state.params, frozen),
+            self.compute,
+            self.base.tokenizer,
+            self.stage.template,
+            self.stage.image_mode,
+        )
+        path = stage_folder(self.workdir, self.name) / "samples" / f"step_{done:06d}.png"
+        return write_samples(engine, sample_records(self.stage, self.workdir), path)
+
+    @property
+    def _groups(self) -> int:
+        """Runs of rows that the original would have taken a mean over by themselves."""
+        if self.stage.normalize == "global":
+            return 1
+        return self.mesh.shape["data"] * self.stage.accumulate
+
+    def _introduction(
+        self, state: State, frozen: partition.Params, batches: Batches, first: int
+    ) -> str:
+        trained, resting = (
+            sum(leaf.size for leaf in jax.tree.leaves(tree)) for tree in (state.params, frozen)
+        )
+        return (
+            f"stage {self.name}: {trained / 1e6:.1f}M parameters trained, "
+            f"{resting / 1e6:.1f}M frozen; {len(batches)} steps of {self.stage.rows} rows of "
+            f"{self.stage.length} tokens, {batches.plan.fill:.0%} filled"
+            + (f"; resumed at step {first}" if first else "")
+        )
+
+    def _figures(
+        self, metrics: StepMetrics, batch: dict[str, np.ndarray], clock: float, rate: float
+    ) -> dict[str, float]:
+        loss = float(metrics.loss)  # waits for the step, so the time below is the step's
+        seconds = time.monotonic() - clock
+        counts = batch_counts(batch, self.base.config.image_tokens)
+        flops = step_flops(
+            self.base.config,
+            self.base.params,
+            self.stage.trainable,
+            cached_features=self.stage.cache_features,
+            **counts,
+        )
+        return {
+            "loss": loss,
+            "grad_norm": float(metrics.grad_norm),
+            "learning_rate": rate,
+            "seconds": seconds,
+            "tokens_per_second": counts["tokens"] / seconds,
+            "images_per_second": counts["images"] / seconds,
+            "padding": 1 - counts["tokens"] / batch["tokens"].size,
+            "tflops_per_second": flops / seconds / 1e12,
+            "memory_gib": _memory_in_use() / 2**30,
+        }
+
+
+def _memory_in_use() -> int:
+    """Bytes on the first device, or of this process where the device does not say (CPU)."""
+    device = jax.local_devices()[0].memory_stats()
+    return device["bytes_in_use"] if device else psutil.Process().memory_info().rss

@@ -1,0 +1,123 @@
+"""A run's figures: JSON lines and TensorBoard in its folder, a progress bar on screen."""
+
+import json
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from tensorboardX import SummaryWriter
+
+_WINDOW = 120.0  # seconds that the estimate of the remaining time looks back
+
+
+def say(text: str) -> None:
+    """A line for whoever watches the run."""
+    Console(stderr=True).print(text, highlight=False, soft_wrap=True)
+
+
+class MetricsLog:
+    """metrics.jsonl and TensorBoard files of one stage.
+
+    Opened at the step a run resumes from: what an interrupted run wrote beyond it is dropped,
+    since those steps come again.
+    """
+
+    def __init__(self, folder: Path, first_step: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / "metrics.jsonl"
+        kept = [line for line in self._lines() if json.loads(line)["step"] < first_step]
+        partial = self._path.with_suffix(".partial")
+        partial.write_text("".join(kept))
+        partial.replace(self._path)
+        self._file = self._path.open("a")
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step)
+
+    def _lines(self) -> list[str]:
+        if not self._path.exists():
+            return []
+        with self._path.open() as file:
+            # A line that a killed run did not finish has no newline.
+            return [line for line in file if line.endswith("\n")]
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        """One line a step; the values also go to TensorBoard under their names."""
+        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        self._file.flush()
+        for name, value in values.items():
+            self._board.add_scalar(name, value, step)
+
+    def __enter__(self) -> "MetricsLog":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+        self._board.close()
+
+
+class StageProgress:
+    """A bar with an estimate of the time left; plain lines where the output is not a terminal."""
+
+    def __init__(self, title: str, total: int, done: int) -> None:
+        self._console = Console(stderr=True)
+        self._title, self._total = title, total
+        self._start, self._first = time.monotonic(), done
+        self._bar = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            speed_estimate_period=_WINDOW,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task(title, total=total, completed=done, figures="")
+
+    def advance(self, step: int) -> None:
+        """Marks `step` steps as done."""
+        self._bar.update(self._task, completed=step)
+
+    def show(self, step: int, values: dict[str, Any]) -> None:
+        """Shows the newest figures."""
+        figures = f"loss {values['loss']:.3f}"
+        self._bar.update(self._task, completed=step, figures=figures)
+        if not self._console.is_terminal:
+            pace = (time.monotonic() - self._start) / max(step - self._first, 1)
+            left = pace * (self._total - step)
+            self._console.print(
+                f"{self._title} {step}/{self._total}  {figures}  "
+                f"{values.get('tokens_per_second', 0):,.0f} tokens/s  {left / 60:.1f} min left",
+                highlight=False,
+            )
+
+    def say(self, text: str) -> None:
+        """A line above the bar."""
+        self._console.print(text, highlight=False, soft_wrap=True)
+
+    def __enter__(self) -> "StageProgress":
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()

@@ -1,0 +1,139 @@
+"""A stage's data: its sources, its batches, and the features of its images."""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+
+from llava_jax import partition
+from llava_jax.config import Recipe, Source, Stage
+from llava_jax.data.bad_images import BadImages
+from llava_jax.data.features import FeatureCache
+from llava_jax.data.pipeline import Batches, SourceSpec, make_dataset
+from llava_jax.data.plan import BatchShape
+from llava_jax.data.records import LlavaJson, Record, StoredImage
+from llava_jax.data.records import Source as Records
+from llava_jax.data.samples import ConversationEncoder
+from llava_jax.data.tfds_builder import LlavaTfds
+from llava_jax.errors import UserError
+from llava_jax.images import Preprocessing
+from llava_jax.models.llava import Llava, LlavaConfig
+from llava_jax.text.templates import get_template
+from llava_jax.weights.base import Base
+
+_TOWER_BATCH = 32
+
+
+def open_source(source: Source, workdir: Path) -> Records:
+    """The records of one part of a mixture: a JSON file and its images, or a TFDS folder."""
+    path = Path(source.path.format(workdir=workdir))
+    if path.is_dir():
+        return LlavaTfds(path)
+    return LlavaJson(path, Path(source.images.format(workdir=workdir)))
+
+
+def stage_batches(
+    recipe: Recipe,
+    stage: Stage,
+    workdir: Path,
+    base: Base,
+    features: Sequence[FeatureCache | None],
+) -> Batches:
+    """The stage's batches, in their order.
+
+    features: for each source of the stage, the tower's features of its images, or None.
+    """
+    encode = ConversationEncoder(
+        get_template(stage.template), base.tokenizer, base.config.image_tokens, stage.length
+    )
+    specs = [
+        SourceSpec(open_source(source, workdir), source.weight or None, features=cache)
+        for source, cache in zip(stage.data.values(), features, strict=True)
+    ]
+    return make_dataset(
+        specs,
+        encode,
+        BatchShape(stage.rows, stage.length, stage.images),
+        _preprocessing(stage, base.config),
+        seed=recipe.seed,
+        epochs=None if stage.steps else stage.epochs,
+        steps=stage.steps or None,
+        pack_rows=stage.pack,
+        group=stage.group,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+        workers=recipe.workers,
+        on_bad_image=recipe.on_bad_image,
+        survey_cache=workdir / "data" / "surveys",
+    )
+
+
+def tower_features(
+    recipe: Recipe,
+    stage: Stage,
+    workdir: Path,
+    model: Llava,
+    vision: partition.Params,
+) -> list[FeatureCache | None]:
+    """The frozen tower's features of every image of the stage, where the recipe caches them.
+
+    Raises:
+      UserError: the stage would train the tower, so its features do not stay the same.
+    """
+    if not stage.cache_features:
+        return [None] * len(stage.data)
+    if any(pattern.startswith("vision") for pattern in stage.trainable):
+        raise UserError("cache_features cannot be on in a stage that trains the vision tower")
+
+    @jax.jit
+    def encode(vision: partition.Params, images: Array) -> Float[Array, "n features d"]:
+        return model.apply({"params": {"vision": vision}}, images, method="encode_images")
+
+    cache = FeatureCache.build(
+        workdir / "data" / "features" / stage.image_mode,
+        [open_source(source, workdir) for source in stage.data.values()],
+        lambda images: encode(vision, images),
+        tower=f"{model.config.vision} {recipe.weights.vision} {model.compute.dtype}",
+        preprocessing=_preprocessing(stage, model.config),
+        batch=_TOWER_BATCH,
+        bad_images=BadImages(recipe.on_bad_image),
+    )
+    return [cache] * len(stage.data)
+
+
+def _preprocessing(stage: Stage, config: LlavaConfig) -> Preprocessing:
+    return Preprocessing(config.vision.image_size, stage.image_mode, config.vision.mean)
+
+
+def most_targets(batches: Batches) -> int:
+    """Supervised tokens of the row that has most, rounded up so that stages share programs."""
+    return min(-(-batches.plan.targets // 32) * 32, batches.maker.shape.length)
+
+
+def batch_counts(batch: dict[str, np.ndarray], image_tokens: int) -> dict[str, int]:
+    """What a batch holds: the numbers that rates and FLOPs are made from."""
+    segments = batch["segments"].astype(np.int64)
+    rows = np.arange(len(segments))[:, None] * (segments.max() + 1)
+    lengths = np.bincount((rows + segments)[segments > 0])
+    return {
+        "tokens": int((segments > 0).sum()),
+        "squared_lengths": int((lengths**2).sum()),
+        "targets": int((batch["loss_weights"] > 0).sum()),
+        "images": int((batch["image_slots"] >= 0).sum()) // image_tokens,
+    }
+
+
+def first_with_images(source: Records, count: int) -> Iterator[Record]:
+    """The source's first records that have an image: what sample answers are shown for."""
+    with_images = (source[i] for i in range(len(source)))
+    return islice((record for record in with_images if record.images), count)
+
+
+def stored_images(stage: Stage, workdir: Path) -> dict[str, StoredImage]:
+    """All images of a stage by the last part of their name."""
+    sources = [open_source(source, workdir) for source in stage.data.values()]
+    records = (source[i] for source in sources for i in range(len(source)))
+    return {Path(image.name).name: image for record in records for image in record.images}

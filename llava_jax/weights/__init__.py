@@ -1,0 +1,1 @@
+"""Weights in: other projects' checkpoints read into this one's parameters."""

@@ -1,0 +1,109 @@
+"""What a stage leaves on disk: the parameters it trains, its optimizer and its place in the data.
+
+Orbax writes each checkpoint under a temporary name and renames it when it is whole, so a run that
+is killed while saving resumes from the one before.
+"""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from llava_jax import partition
+from llava_jax.errors import UserError
+
+
+def _abstract(tree: Any) -> Any:
+    """Shapes and dtypes of a tree of arrays, or of a tree that is abstract already."""
+    return jax.tree.map(ocp.utils.to_shape_dtype_struct, tree)
+
+
+class StageCheckpoints:
+    """The checkpoints of one stage, saved in the background, the newest `keep` of them kept."""
+
+    def __init__(self, folder: Path, keep: int = 2) -> None:
+        self.folder = folder
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=True)
+        names = ("params", "optimizer", "data")
+        self._manager = ocp.CheckpointManager(folder.absolute(), options=options, item_names=names)
+
+    @property
+    def latest(self) -> int | None:
+        """The newest step that was saved whole; None before the first."""
+        return self._manager.latest_step()
+
+    def save(
+        self, step: int, params: partition.Params, optimizer: Any, data: dict[str, Any]
+    ) -> None:
+        """Copies the arrays and returns; they are written while training goes on.
+
+        Raises:
+          UserError: this checkpoint, or the one before, could not be written.
+        """
+        items = ocp.args.Composite(
+            params=ocp.args.StandardSave(params),
+            optimizer=ocp.args.StandardSave(optimizer),
+            data=ocp.args.JsonSave(data),
+        )
+        try:
+            self._manager.save(step, args=items)
+        except Exception as error:
+            raise self._unsaved(error) from error
+
+    def restore(
+        self, params: partition.Params, optimizer: Any
+    ) -> tuple[partition.Params, Any, dict[str, Any]]:
+        """The newest checkpoint: parameters, optimizer and data position.
+
+        The arguments give the shapes, dtypes and shardings wanted.
+        """
+        items = ocp.args.Composite(
+            params=ocp.args.StandardRestore(_abstract(params)),
+            optimizer=ocp.args.StandardRestore(_abstract(optimizer)),
+            data=ocp.args.JsonRestore(),
+        )
+        restored = self._restore(items)
+        return restored.params, restored.optimizer, restored.data
+
+    def restore_params(self, params: partition.Params) -> partition.Params:
+        """The trained parameters alone, of the newest checkpoint."""
+        restore = ocp.args.StandardRestore(_abstract(params))
+        return self._restore(ocp.args.Composite(params=restore)).params
+
+    def _restore(self, items: ocp.args.Composite) -> Any:
+        try:
+            return self._manager.restore(self.latest, args=items)
+        except Exception as error:
+            raise UserError(
+                f"the checkpoint of step {self.latest} in {self.folder} cannot be read ({error}). "
+                "It may belong to another recipe, or be damaged: then remove that step's folder "
+                "to go on from the one before"
+            ) from error
+
+    def wait(self) -> None:
+        """Returns when everything is on disk. Raises UserError if it could not be written."""
+        try:
+            self._manager.wait_until_finished()
+        except Exception as error:
+            raise self._unsaved(error) from error
+
+    def _unsaved(self, error: Exception) -> UserError:
+        return UserError(
+            f"could not save a checkpoint in {self.folder}: {error}. Earlier checkpoints are "
+            "untouched; make room (or name another --workdir) and run the same command again"
+        )
+
+    def __enter__(self) -> "StageCheckpoints":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.wait()
+        self._manager.close()

@@ -1,0 +1,120 @@
+"""The folder of a training run: its recipe, its stages' checkpoints, and the model they make."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from llava_jax import partition
+from llava_jax.config import Recipe, from_dict, to_dict
+from llava_jax.errors import UserError
+from llava_jax.models.compute import Compute
+from llava_jax.models.llava import LlavaConfig
+from llava_jax.text.tokenizer import Tokenizer
+from llava_jax.weights.base import load_base
+from llava_jax.weights.checkpoints import StageCheckpoints
+
+# Keys that change how a run is watched, not what it computes.
+_FREE = {"log_every", "save_every", "keep", "sample_every", "workers"}
+
+
+class Trained(NamedTuple):
+    """A model as far as its run has come; template and image mode are its newest stage's.
+
+    steps: the newest checkpoint of each stage that has one.
+    """
+
+    recipe: Recipe
+    config: LlavaConfig
+    params: partition.Params
+    tokenizer: Tokenizer
+    template: str
+    image_mode: str
+    steps: dict[str, int]
+
+
+def stage_folder(workdir: Path, stage: str) -> Path:
+    """Where a stage keeps its metrics and samples."""
+    return workdir / "stages" / stage
+
+
+def checkpoint_folder(workdir: Path, stage: str) -> Path:
+    """Where a stage keeps its checkpoints."""
+    return stage_folder(workdir, stage) / "checkpoints"
+
+
+def save_recipe(workdir: Path, recipe: Recipe) -> None:
+    """Writes recipe.json, or checks that the run which is already there has the same one.
+
+    Raises:
+      UserError: the folder holds a run of another recipe; it names the keys that differ.
+    """
+    path = workdir / "recipe.json"
+    if path.exists():
+        differing = [
+            key
+            for key in _differences(to_dict(load_recipe(workdir)), to_dict(recipe), "config")
+            if key.removeprefix("config.") not in _FREE
+        ]
+        if differing:
+            raise UserError(
+                f"{workdir} holds a run of another recipe (they differ in {', '.join(differing)}): "
+                "name another --workdir, or give the same recipe to go on with that run"
+            )
+    workdir.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(to_dict(recipe), indent=2) + "\n")
+    partial.replace(path)
+
+
+def load_recipe(workdir: Path) -> Recipe:
+    """The recipe of a run. Raises UserError where there is no run."""
+    path = workdir / "recipe.json"
+    if not path.exists():
+        raise UserError(f"no training run in {workdir}: it has no recipe.json")
+    try:
+        return from_dict(json.loads(path.read_text()))
+    except ValueError as error:
+        raise UserError(
+            f"{path} is damaged ({error}); remove it and give its recipe again"
+        ) from None
+
+
+def load_trained(workdir: Path, compute: Compute, *, stages: int | None = None) -> Trained:
+    """The base model with what each stage has trained so far laid over it, in order.
+
+    Args:
+      stages: only the first so many stages (0: the untrained model); None: all.
+    """
+    recipe = load_recipe(workdir)
+    base = load_base(recipe, compute)
+    params, last = base.params, recipe.stage[recipe.stages[-1]]
+    steps = newest_steps(workdir, recipe)
+    for name in recipe.stages[:stages]:
+        if name not in steps:
+            continue
+        last = recipe.stage[name]
+        trainable, frozen = partition.split(params, last.trainable)
+        with StageCheckpoints(checkpoint_folder(workdir, name)) as checkpoints:
+            params = partition.merge(checkpoints.restore_params(trainable), frozen)
+    return Trained(
+        recipe, base.config, params, base.tokenizer, last.template, last.image_mode, steps
+    )
+
+
+def newest_steps(workdir: Path, recipe: Recipe) -> dict[str, int]:
+    """The newest step saved in each stage that has saved any."""
+    steps = {}
+    for name in recipe.stages:
+        if checkpoint_folder(workdir, name).is_dir():
+            with StageCheckpoints(checkpoint_folder(workdir, name)) as checkpoints:
+                if checkpoints.latest is not None:
+                    steps[name] = checkpoints.latest
+    return steps
+
+
+def _differences(old: Any, new: Any, where: str) -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = sorted(old.keys() | new.keys())
+        return [d for k in keys for d in _differences(old.get(k), new.get(k), f"{where}.{k}")]
+    same = json.dumps(old) == json.dumps(new)  # tuples come back from JSON as lists
+    return [] if same else [where]
