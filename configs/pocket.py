@@ -52,9 +52,9 @@ def get_config(budget="default"):
     align.data.captions = new_source("{workdir}/data/captions.json", "{workdir}/data/train/images")
     align.template = "plain"
     align.image_mode = "crop"
-    # The fitted projector's weights are small: LLaVA's rate of 1e-3 would undo them in a few steps.
-    align.optimizer.learning_rate = 5e-5
-    align.optimizer.clip = 1.0
+    # The fitted projector's weights are small, and its inputs far from centred: LLaVA's rate of
+    # 1e-3, even 1e-4, would undo the fit in a few steps.
+    align.optimizer.learning_rate = 5e-6
     align.steps = align_steps
     align.rows = 4
     align.length = 256
@@ -73,8 +73,7 @@ def get_config(budget="default"):
     instruct.template = "chatml"
     instruct.image_mode = "crop"
     instruct.optimizer.learning_rate = 2e-4
-    instruct.optimizer.rates = (("projector/.*", 5e-5),)
-    instruct.optimizer.clip = 1.0
+    instruct.optimizer.rates = (("projector/.*", 5e-6),)
     instruct.steps = instruct_steps
     instruct.rows = 4
     instruct.length = 256

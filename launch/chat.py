@@ -58,8 +58,8 @@ def _load() -> "Chat":
     from llava_jax.weights.workdir import load_recipe, load_trained
 
     sampling = SamplingParams(_TEMPERATURE.value, _TOP_K.value, _TOP_P.value, _SEED.value)
-    image = load_image(_IMAGE.value) if _IMAGE.value else None
-    workdir = Path(_CHECKPOINT.value)
+    image = load_image(Path(_IMAGE.value).expanduser()) if _IMAGE.value else None
+    workdir = Path(_CHECKPOINT.value).expanduser()
     print(f"reading {workdir} ...", file=sys.stderr)
     compute = local_compute(load_recipe(workdir).dtype)
     trained = load_trained(workdir, compute)
@@ -122,7 +122,7 @@ def _obey(chat: "Chat", line: str) -> None:
     command, _, argument = line.partition(" ")
     argument = argument.strip()
     if command == "/image" and argument:
-        chat.show(load_image(argument))
+        chat.show(load_image(Path(argument).expanduser()))
     elif command == "/system":
         chat.instruct(argument)
     elif command == "/reset":

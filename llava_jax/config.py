@@ -176,7 +176,7 @@ def _plain(value: Any) -> Any:
 def _build(kind: Any, value: Any, where: str) -> Any:
     """A value of type `kind` from plain data; `where` names the place in an error."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if dataclasses.is_dataclass(kind):
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         fields = typing.get_type_hints(kind)
         unknown = sorted(set(_expect(dict, value, "a group of keys", where)) - set(fields))
         if unknown:

@@ -67,13 +67,13 @@ def _parse_flags(arguments: list[str]) -> list[str]:
         rest = flags.FLAGS(arguments)
     except flags.Error as error:
         raise UserError(f"{error} (--help shows the flags)") from error
-    except AttributeError as error:  # what ml_collections raises where --config.KEY=... names none
-        key = str(error).strip("\"'")
-        raise UserError(
-            f"the recipe has no key {key!r}: see the config file for its keys"
-        ) from error
+    except (AttributeError, KeyError) as error:  # from ml_collections, about --config.KEY=...
+        message = error.args[0]
+        while isinstance(message, Exception):
+            message = message.args[0]
+        raise UserError(f"the recipe has no key {'. '.join(message.splitlines())}") from error
     if flags.FLAGS["verbosity"].using_default_value:
-        flags.FLAGS.verbosity = logging.ERROR  # libraries tell of their inner doings otherwise
+        logging.set_verbosity(logging.ERROR)  # libraries tell of their inner doings otherwise
     if len(rest) > 1:
         raise UserError(f"unexpected argument {rest[1]!r}: flags are written --name=value")
     return rest

@@ -51,17 +51,23 @@ def lookup(table: Sequence[tuple[str, Value]], paths: Iterable[str]) -> dict[str
     return found
 
 
+def refuse_idle(patterns: Iterable[str], paths: Iterable[str]) -> None:
+    """Raises UserError where a pattern matches no path: it is not what its writer meant."""
+    paths = list(paths)
+    idle = [p for p in patterns if not any(re.fullmatch(p, path) for path in paths)]
+    if idle:
+        tops = sorted({path.split("/")[0] for path in paths})
+        raise UserError(f"no parameter matches {_some(idle)}; parameters begin with {tops}")
+
+
 def split(params: Params, trainable: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """(trainable, frozen): two nested dicts that together hold every leaf once.
 
     Raises:
-      UserError: a pattern matches nothing, so it is not what its writer meant.
+      UserError: a pattern matches nothing.
     """
     leaves = flatten(params)
-    idle = [p for p in trainable if not any(re.fullmatch(p, path) for path in leaves)]
-    if idle:
-        tops = sorted({path.split("/")[0] for path in leaves})
-        raise UserError(f"no parameter matches {_some(idle)}; parameters begin with {tops}")
+    refuse_idle(trainable, leaves)
     chosen = {path: leaf for path, leaf in leaves.items() if matches(trainable, path)}
     rest = {path: leaf for path, leaf in leaves.items() if path not in chosen}
     return unflatten(chosen), unflatten(rest)

@@ -80,7 +80,8 @@ class Findings:
         """The findings as JSON takes them. Lengths are in tokens, images included."""
         found, lengths = self.found, self.found.lengths[self.found.usable]
         wrong = np.flatnonzero(found.usable & (found.markers != found.images))
-        counts, edges = np.histogram(lengths, bins=8) if len(lengths) else ([], [])
+        nothing = np.empty(0)
+        counts, edges = np.histogram(lengths, bins=8) if len(lengths) else (nothing, nothing)
         return {
             "name": self.name,
             "records": self.records,
@@ -106,11 +107,12 @@ class Findings:
         table.add_row("images", str(self.pictures))
         bad = [f"{name}: {reason}" for name, reason in self.bad_images.items()]
         wrong = [f"record {place}" for place in report["wrong_markers"]]
-        for label, trouble in (
+        troubles: list[tuple[str, list[str]]] = [
             ("images that cannot be read", bad),
             ("records with nothing to learn", report["nothing_to_learn"]),
             ("records with a wrong number of <image> markers", wrong),
-        ):
+        ]
+        for label, trouble in troubles:
             table.add_row(label, "\n".join([str(len(trouble)), *trouble[:SHOWN]]))
         mean, longest = report["length_mean"], report["length_max"]
         table.add_row("tokens a record", f"mean {mean:.0f}, at most {longest}")

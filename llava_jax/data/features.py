@@ -127,7 +127,7 @@ def _open_known(folder: Path, fingerprint: str) -> FeatureCache | None:
 
 
 def _unique_images(sources: Sequence[Source], bad_images: BadImages) -> dict[str, StoredImage]:
-    images = {}
+    images: dict[str, StoredImage] = {}
     for source in sources:
         for index in range(len(source)):
             for image in source[index].images:

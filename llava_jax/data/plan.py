@@ -1,7 +1,7 @@
 """Which records stand in which row, decided before the run from the survey's numbers alone."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
@@ -93,7 +93,7 @@ def make_plan(
     columns = [(numbers.lengths, numbers.images, numbers.supervised) for numbers in found]
     needs = np.concatenate(columns, axis=1).T.astype(np.int64)
 
-    order = (int(usable[i]) for i in shuffled_mixture(sizes, shares, seed))
+    order: Iterator[int] = (int(usable[i]) for i in shuffled_mixture(sizes, shares, seed))
     if group == "modality_length":
         lengths = np.where(needs[:, 1] > 0, needs[:, 0], -needs[:, 0])
         order = group_epochs(order, len(usable), lengths, shape.rows, seed)

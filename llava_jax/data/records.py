@@ -130,8 +130,8 @@ class LlavaJson:
         return {**self.__dict__, "_file": None}
 
     def __del__(self) -> None:
-        if getattr(self, "_file", None) is not None:
-            os.close(self._file)  # pyright: ignore[reportArgumentType]
+        if (file := getattr(self, "_file", None)) is not None:
+            os.close(file)
 
     def _scan(self) -> np.ndarray:
         try:

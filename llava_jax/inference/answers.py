@@ -1,6 +1,6 @@
 """From generated tokens to the text of an answer."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from llava_jax.text.tokenizer import StreamDecoder, Tokenizer
 
@@ -20,14 +20,9 @@ class AnswerText:
         self.text = ""
         self.stopped = False  # by a stop string
 
-    def push(self, tokens: Iterable[int]) -> str:
-        """The text that these tokens make certain."""
-        piece = ""
-        for token in tokens:
-            if self.stopped:
-                break
-            piece += self._take(self._decoder.push(token))
-        return piece
+    def push(self, token: int) -> str:
+        """The text that this token makes certain."""
+        return "" if self.stopped else self._take(self._decoder.push(token))
 
     def finish(self) -> str:
         """What was held back, once no more tokens come."""

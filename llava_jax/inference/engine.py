@@ -27,7 +27,6 @@ from llava_jax.text.tokenizer import Tokenizer
 _STREAM_STEPS = 8  # tokens between two pieces of a streamed answer
 _TOWER_BATCH = 16
 _KEPT_FEATURES = 2**28  # bytes of image features kept between calls
-_SHORTEST_CACHE = 128
 
 Picture = Image.Image | bytes
 Progress = Callable[[int, int], None]  # requests done, requests in all
@@ -98,9 +97,12 @@ class _Writing:
         """Takes the row's newest tokens; returns the text they make certain."""
         if self.done:
             return ""
-        new = [token for token in tokens if token != generate.NOTHING]
-        self.tokens += new
-        piece = self.text.push(new)
+        piece = ""
+        for token in tokens:
+            if token == generate.NOTHING or self.text.stopped:
+                break
+            self.tokens.append(token)
+            piece += self.text.push(token)
         self.done = done or self.text.stopped
         return piece + self.text.finish() if self.done else piece
 
@@ -157,7 +159,7 @@ class Engine:
     ) -> list[Answer]:
         """Answers in the order of the requests.
 
-        batch_rows: requests answered together, rounded up to a power of two.
+        batch_rows: requests answered together, rounded up to one of a few numbers.
 
         Raises:
           UserError: a request whose prompt does not fit the model, whose images are not as many as
@@ -170,7 +172,7 @@ class Engine:
             reverse=True,
         )
         # All batches of a call have the same rows: a wide batch costs less than another program.
-        rows = generate.power_of_two(min(batch_rows, len(prompts)), least=generate.FEWEST_ROWS)
+        rows = generate.bucket(min(batch_rows, len(prompts)), generate.FEWEST_ROWS)
         answers: dict[int, Answer] = {}
         for first in range(0, len(order), rows):
             chosen = order[first : first + rows]
@@ -265,7 +267,7 @@ class Engine:
             self.config, self.compute, self._params, self._batch(prompts, rows), limits
         )
         room = max(len(prompt.tokens) + prompt.most for prompt in prompts)
-        state = generate.grow(state, generate.power_of_two(room, least=_SHORTEST_CACHE))
+        state = generate.grow(state, generate.power_of_two(room, generate.SHORTEST_CACHE))
         tokens = state.token[:, None]
         while True:
             # Rows that only fill the batch come last, and are left out by the zip.
@@ -289,7 +291,9 @@ class Engine:
 
     def _batch(self, prompts: list[_Prompt], rows: int) -> dict[str, np.ndarray]:
         """The prompts padded to one length and one number of images."""
-        length = generate.bucket(max(len(prompt.tokens) for prompt in prompts))
+        length = generate.bucket(
+            max(len(prompt.tokens) for prompt in prompts), generate.SHORTEST_PROMPT
+        )
         images = generate.power_of_two(max(len(prompt.images) for prompt in prompts))
         vision = self.config.vision
         batch = {
@@ -318,7 +322,9 @@ def in_compute_dtype(params: partition.Params, compute: Compute) -> dict[str, An
     leaves = partition.flatten(params)
     return partition.unflatten(
         {
-            path: leaf.astype(compute.dtype) if path.endswith(("/kernel", "/embedding")) else leaf
+            path: leaf.astype(compute.dtype, copy=False)
+            if path.endswith(("/kernel", "/embedding"))
+            else leaf
             for path, leaf in leaves.items()
         }
     )

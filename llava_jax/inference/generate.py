@@ -20,8 +20,9 @@ from llava_jax.models.llava import Batch, Llava, LlavaConfig
 CHUNK = 32  # tokens that one call of `decode` can give
 NOTHING = -1  # stands where a row that is done gives no token
 
-# A product with a single row takes a slow path on a CPU.
-FEWEST_ROWS = 2
+FEWEST_ROWS = 2  # a product with a single row takes a slow path on a CPU
+SHORTEST_PROMPT = 16
+SHORTEST_CACHE = 128
 
 
 class Limits(NamedTuple):
@@ -50,10 +51,10 @@ class Rows(NamedTuple):
     done: Bool[Array, " batch"]
 
 
-def bucket(length: int) -> int:
-    """The next of four lengths in each octave (..., 64, 80, 96, 112, 128, 160, ...), from 16."""
-    step = max(16, power_of_two(length) // 8)
-    return -(-length // step) * step
+def bucket(count: int, least: int) -> int:
+    """The next of four sizes in each octave (..., 64, 80, 96, 112, 128, 160, ...), from `least`."""
+    step = max(least, power_of_two(count) // 8)
+    return max(least, -(-count // step) * step)
 
 
 def power_of_two(count: int, least: int = 1) -> int:

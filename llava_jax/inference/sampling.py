@@ -73,7 +73,7 @@ def sample(
 
 
 def allowed(
-    logits: Float[Array, "batch vocab"], sampling: RowSampling
+    logits: Float32[Array, "batch vocab"], sampling: RowSampling
 ) -> Bool[Array, "batch vocab"]:
     """Tokens that may be drawn: first top-k, then top-p within those. Equals stay together."""
     keys = _sortable(logits)
@@ -103,9 +103,10 @@ def _draw(logits: Array, sampling: RowSampling, step: Array) -> Array:
     return jnp.argmax(scores + jax.vmap(noise)(sampling.seed, step), axis=-1).astype(jnp.int32)
 
 
-def _sortable(x: Float[Array, "batch vocab"]) -> UInt32[Array, "batch vocab"]:
+def _sortable(x: Float32[Array, "batch vocab"]) -> UInt32[Array, "batch vocab"]:
     """Integers in the order of the floats: negative ones have all their bits turned."""
-    bits = jax.lax.bitcast_convert_type(x.astype(jnp.float32) + 0.0, jnp.uint32)
+    unsigned_zero = jnp.where(x == 0, 0.0, x)
+    bits = jax.lax.bitcast_convert_type(unsigned_zero, jnp.uint32)
     return jnp.where(bits >> 31 == 1, ~bits, bits | jnp.uint32(1 << 31))
 
 

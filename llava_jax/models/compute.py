@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+Platform = Literal["cpu", "tpu"]
 Remat = Literal["none", "minimal", "full"]
 
 
@@ -26,7 +27,7 @@ class Compute:
     """
 
     dtype: Any = jnp.float32
-    platform: Literal["cpu", "tpu"] = "cpu"
+    platform: Platform = "cpu"
     scan_layers: bool = False
     remat: Remat = "none"
 
@@ -46,7 +47,7 @@ def local_compute(dtype: str, remat: Remat = "none") -> Compute:
 
     dtype: "float32", "bfloat16", or "auto": bfloat16 where the hardware multiplies it.
     """
-    platform = "cpu" if jax.default_backend() == "cpu" else "tpu"
+    platform: Platform = "cpu" if jax.default_backend() == "cpu" else "tpu"
     if dtype == "auto":
         fast = platform == "tpu" or _cpu_multiplies_bfloat16()
         dtype = "bfloat16" if fast else "float32"

@@ -50,13 +50,11 @@ Cache = Any
 def make_cache(config: LanguageConfig, compute: Compute, batch: int, length: int) -> Cache:
     """An empty cache with room for `length` tokens in each of `batch` rows."""
     shape = (batch, length, config.kv_heads, config.size_of_head)
-    if compute.scan_layers:
-        shape = (config.depth, *shape)
-        return (jnp.zeros(shape, compute.dtype), jnp.zeros(shape, compute.dtype))
-    return [
-        (jnp.zeros(shape, compute.dtype), jnp.zeros(shape, compute.dtype))
-        for _ in range(config.depth)
-    ]
+
+    def pair(*layers: int) -> tuple[Array, Array]:
+        return tuple(jnp.zeros((*layers, *shape), compute.dtype) for _ in range(2))
+
+    return pair(config.depth) if compute.scan_layers else [pair() for _ in range(config.depth)]
 
 
 def _write(cache: Array, new: Array, start: Array) -> Array:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -46,10 +47,14 @@ def merge_patches(
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(n, (side // merge) ** 2, merge * merge * d)
 
 
-def torch_linear_init(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
-    """torch.nn.Linear's initial kernel, which LLaVA's projector starts from."""
-    bound = shape[0] ** -0.5
-    return jax.random.uniform(key, shape, dtype, -bound, bound)
+def torch_linear_init(d_in: int) -> nn.initializers.Initializer:
+    """What torch.nn.Linear draws kernel and bias from, and LLaVA's projector starts with."""
+    bound = d_in**-0.5
+
+    def init(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init
 
 
 class Projector(nn.Module):
@@ -67,5 +72,8 @@ class Projector(nn.Module):
         for i in range(self.config.depth):
             if i:
                 x = activate("gelu", x)
-            x = Dense(self.width, self.compute, kernel_init=torch_linear_init, name=f"dense_{i}")(x)
+            init = torch_linear_init(x.shape[-1])
+            x = Dense(
+                self.width, self.compute, kernel_init=init, bias_init=init, name=f"dense_{i}"
+            )(x)
         return x

@@ -157,7 +157,7 @@ class VisionTower(nn.Module):
         """uint8 pixels as the tower was trained on them; floats are taken as already normalised."""
         if images.dtype != jnp.uint8:
             return images
-        mean, std = np.float32(self.config.mean), np.float32(self.config.std)
+        mean, std = (np.array(x, np.float32) for x in (self.config.mean, self.config.std))
         return (images.astype(jnp.float32) / 255 - mean) / std
 
     def _embed(self, images: Array) -> Array:

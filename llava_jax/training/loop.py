@@ -1,7 +1,6 @@
 """The run of a recipe: its stages in order, each resumed where it was left."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,20 +112,19 @@ class StageRun:
         return partition.merge(state.params, frozen)
 
     def _warm_start(
-        self, params: partition.Params, features: Sequence[FeatureCache | None]
+        self, params: partition.Params, features: FeatureCache | None
     ) -> partition.Params:
         """The projector fitted to what the images' boxes are called."""
-        if any(cache is None for cache in features):
+        if features is None:
             raise UserError("warm_start reads the tower's features: set cache_features as well")
         stored = stored_images(self.stage, self.workdir)
-        place = {name: cache for cache in features for name in stored}
         folder = Path(self.stage.warm_start.format(workdir=self.workdir))
         scenes = read_scenes(CocoFiles.in_folder(folder))
         return fit_projector(
             self.base.config.projector,
             params["projector"],
             [scene for scene in scenes if scene.image in stored],
-            lambda scene: place[scene.image][stored[scene.image]],
+            lambda scene: features[stored[scene.image]],
             self.stage.image_mode,
             self.base.tokenizer,
             np.asarray(params["language"]["embed"]["embedding"], np.float32),

@@ -68,28 +68,26 @@ def cross_entropy(
     weights: Float[Array, "batch k"],
     *,
     tied: bool,
-    train_head: bool,
     compute: Compute,
 ) -> Float[Array, ""]:
     """Weighted sum of -log p(token); the [batch, k, vocab] logits are never held.
 
-    The gradients are made together with the loss, since each chunk's logits are at hand then.
+    The gradients are made together with the loss, since each chunk's logits are at hand then; one
+    that nobody asks for (a frozen head's) is no part of the compiled program.
 
     Args:
       head: [vocab, d] where the head is tied to the embeddings, else [d, vocab].
-      train_head: whether the head's gradient is wanted; without it, it costs nothing.
     """
     d = hidden.shape[-1]
     flat = hidden.reshape(-1, d), tokens.reshape(-1), weights.reshape(-1)
     pad = -flat[1].shape[0] % min(_CHUNK, flat[1].shape[0])
     x, t, w = (jnp.pad(a, [(0, pad)] + [(0, 0)] * (a.ndim - 1)) for a in flat)
-    options = _Options(tied, train_head, compute)
+    options = _Options(tied, compute)
     return _cross_entropy(options, x, head.astype(compute.dtype), t, w)
 
 
 class _Options(NamedTuple):
     tied: bool
-    train_head: bool
     compute: Compute
 
 
@@ -99,7 +97,7 @@ def _cross_entropy(options: _Options, x: Array, head: Array, tokens: Array, weig
 
 
 def _forward(options: _Options, x: Array, head: Array, tokens: Array, weights: Array):
-    """(loss, (d loss / d x, d loss / d head or None))."""
+    """(loss, (d loss / d x, d loss / d head))."""
     compute = options.compute
     einsum = partial(jnp.einsum, preferred_element_type=jnp.float32, precision=compute.precision)
     to_logits, to_x = ("md,vd->mv", "mv,vd->md") if options.tied else ("md,dv->mv", "mv,dv->md")
@@ -115,23 +113,22 @@ def _forward(options: _Options, x: Array, head: Array, tokens: Array, weights: A
         dlogits = dlogits - jax.nn.one_hot(tokens, logits.shape[-1], dtype=jnp.float32)
         dlogits = (dlogits * weights[:, None]).astype(compute.dtype)
         dx = einsum(to_x, dlogits, head).astype(x.dtype)
-        if options.train_head and options.tied:
+        if options.tied:
             dhead = dhead + einsum("vm,md->vd", blocked_transpose(dlogits), x)
-        elif options.train_head:
+        else:
             dhead = dhead + einsum("dm,mv->dv", blocked_transpose(x), dlogits)
         return (loss, dhead), dx
 
     size = min(_CHUNK, x.shape[0])
     chunks = tuple(a.reshape(-1, size, *a.shape[1:]) for a in (x, tokens, weights))
-    dhead = jnp.zeros(head.shape if options.train_head else (), jnp.float32)
+    dhead = jnp.zeros(head.shape, jnp.float32)
     (loss, dhead), dx = jax.lax.scan(chunk, (jnp.zeros(()), dhead), chunks)
-    return loss, (dx.reshape(x.shape), dhead.astype(head.dtype) if options.train_head else None)
+    return loss, (dx.reshape(x.shape), dhead.astype(head.dtype))
 
 
 def _backward(options: _Options, saved: tuple, g: Array) -> tuple:
     dx, dhead = saved
-    dhead = None if dhead is None else (dhead * g).astype(dhead.dtype)
-    return (dx * g).astype(dx.dtype), dhead, None, None
+    return (dx * g).astype(dx.dtype), (dhead * g).astype(dhead.dtype), None, None
 
 
 _cross_entropy.defvjp(_forward, _backward)

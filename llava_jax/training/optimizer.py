@@ -33,8 +33,12 @@ def make_optimizer(
 
     Clipping looks at the norm over all groups. Weight decay spares biases and norms, but not
     embeddings, as Hugging Face's Trainer does.
+
+    Raises:
+      UserError: a rate is given for a pattern that no trained parameter matches.
     """
     paths = partition.flatten(trainable)
+    partition.refuse_idle([pattern for pattern, _ in config.rates], paths)
     table = [*config.rates, (".*", config.learning_rate)]
     labels = partition.unflatten({p: str(r) for p, r in partition.lookup(table, paths).items()})
 

@@ -34,11 +34,8 @@ def make_scene_data(recipe: Recipe, workdir: Path) -> None:
         return
     font = wheels.fetch(wheels.POCKET_FONT)
     style = SceneStyle(size=wanted.size, kinds=tuple(KINDS)[: wanted.kinds], extent=wanted.extent)
-    for files, count, split in (
-        (train_scenes(workdir), wanted.train, "train"),
-        (held_out_scenes(workdir), wanted.held_out, "held_out"),
-    ):
-        draw_set(files.images.parent, count, recipe.seed, split, style, font)
+    draw_set(workdir / "data" / "train", wanted.train, recipe.seed, "train", style, font)
+    draw_set(workdir / "data" / "held_out", wanted.held_out, recipe.seed, "held_out", style, font)
     captions = workdir / "data" / "captions.json"
     instructions = workdir / "data" / "instructions.json"
     if captions.exists() and instructions.exists():

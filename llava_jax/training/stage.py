@@ -1,6 +1,6 @@
 """A stage's data: its sources, its batches, and the features of its images."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -40,18 +40,18 @@ def stage_batches(
     stage: Stage,
     workdir: Path,
     base: Base,
-    features: Sequence[FeatureCache | None],
+    features: FeatureCache | None,
 ) -> Batches:
     """The stage's batches, in their order.
 
-    features: for each source of the stage, the tower's features of its images, or None.
+    features: the tower's features of all the stage's images, or None to read pixels.
     """
     encode = ConversationEncoder(
         get_template(stage.template), base.tokenizer, base.config.image_tokens, stage.length
     )
     specs = [
-        SourceSpec(open_source(source, workdir), source.weight or None, features=cache)
-        for source, cache in zip(stage.data.values(), features, strict=True)
+        SourceSpec(open_source(source, workdir), source.weight or None, features=features)
+        for source in stage.data.values()
     ]
     return make_dataset(
         specs,
@@ -77,14 +77,14 @@ def tower_features(
     workdir: Path,
     model: Llava,
     vision: partition.Params,
-) -> list[FeatureCache | None]:
+) -> FeatureCache | None:
     """The frozen tower's features of every image of the stage, where the recipe caches them.
 
     Raises:
       UserError: the stage would train the tower, so its features do not stay the same.
     """
     if not stage.cache_features:
-        return [None] * len(stage.data)
+        return None
     if any(pattern.startswith("vision") for pattern in stage.trainable):
         raise UserError("cache_features cannot be on in a stage that trains the vision tower")
 
@@ -92,7 +92,7 @@ def tower_features(
     def encode(vision: partition.Params, images: Array) -> Float[Array, "n features d"]:
         return model.apply({"params": {"vision": vision}}, images, method="encode_images")
 
-    cache = FeatureCache.build(
+    return FeatureCache.build(
         workdir / "data" / "features" / stage.image_mode,
         [open_source(source, workdir) for source in stage.data.values()],
         lambda images: encode(vision, images),
@@ -101,7 +101,6 @@ def tower_features(
         batch=_TOWER_BATCH,
         bad_images=BadImages(recipe.on_bad_image),
     )
-    return [cache] * len(stage.data)
 
 
 def _preprocessing(stage: Stage, config: LlavaConfig) -> Preprocessing:

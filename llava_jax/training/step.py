@@ -65,7 +65,6 @@ def batch_loss(
         wanted.tokens,
         wanted.weights,
         tied=tied,
-        train_head=path in partition.flatten(trainable),
         compute=model.compute,
     )
 

@@ -87,6 +87,8 @@ def test_a_stop_string_ends_its_answer_and_no_other(engine: Engine, answers: lis
     )
     assert stopped.text == answers[2].text[: answers[2].text.index(stop)].rstrip()
     assert stopped.ended == "stop"
+    # Its last token is the one that completed the stop string.
+    assert engine.tokenizer.decode(stopped.tokens).endswith(stop)
     assert other == answers[0]
     request = ask("No picture at all", max_new_tokens=30, stops=[stop])
     assert "".join(engine.stream(request)) == stopped.text

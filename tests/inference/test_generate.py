@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from llava_jax.inference import generate
-from llava_jax.inference.sampling import SamplingParams, stack
+from llava_jax.inference.sampling import SamplingParams
 from llava_jax.models.compute import Compute
 from llava_jax.models.language import make_cache
 from llava_jax.models.llava import Llava
 from llava_jax.weights.huggingface import load_llava
+from tests.inference.tokens import limits_of, run
 from tests.models.batches import IMAGE, make_batch
 from tests.models.from_torch import randomized
 from tests.weights import tiny
@@ -55,17 +56,9 @@ class Pair:
     def run(
         self, prompts: list[list[int]], limits: generate.Limits | None = None, steps: int = 5
     ) -> list[list[int]]:
-        """Tokens of each row, generated in chunks of `steps`."""
-        rows = len(prompts)
-        limits = limits or limits_of(rows)
+        limits = limits or limits_of(len(prompts), NEW)
         model = (self.config, self.compute, self.params)
-        state = generate.grow(generate.prefill(*model, self.batch(prompts), limits), 64)
-        chunks, stopped = [np.asarray(state.token)[:, None]], np.zeros(rows, bool)
-        while not state.done.all():
-            state, tokens = generate.decode(*model, state, limits, stopped, np.int32(steps))
-            chunks.append(np.asarray(tokens))
-        tokens = np.concatenate(chunks, axis=1)
-        return [row[row != generate.NOTHING].tolist() for row in tokens]
+        return run(model, self.batch(prompts), limits, steps=steps)
 
     def reference(self, row: int) -> list[int]:
         """What transformers generates for one prompt, greedily, whatever its end token."""
@@ -90,19 +83,6 @@ class Pair:
                 pad_token_id=0,
             )
         return out[0, len(ids) :].tolist()
-
-
-def limits_of(
-    rows: int,
-    most: int | list[int] = NEW,
-    stops: tuple[int, ...] = (generate.NOTHING,),
-    sampling: list[SamplingParams] | None = None,
-) -> generate.Limits:
-    return generate.Limits(
-        stack(sampling or [SamplingParams()] * rows),
-        jnp.broadcast_to(jnp.asarray(most, jnp.int32), rows),
-        jnp.tile(jnp.asarray(stops, jnp.int32), (rows, 1)),
-    )
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +146,7 @@ def test_each_row_ends_at_its_stop_token_or_limit(pair: Pair, greedy: list[list[
 
 
 def test_rows_stopped_by_the_caller_give_nothing_more(pair: Pair, greedy: list[list[int]]):
-    model, limits = (pair.config, pair.compute, pair.params), limits_of(4)
+    model, limits = (pair.config, pair.compute, pair.params), limits_of(4, NEW)
     state = generate.grow(generate.prefill(*model, pair.batch(PROMPTS), limits), 64)
     stopped = np.array([True, False, True, False])
     state, tokens = generate.decode(*model, state, limits, stopped, np.int32(4))
@@ -182,18 +162,19 @@ def test_drawn_rows_are_the_same_in_any_batch(pair: Pair, greedy: list[list[int]
         SamplingParams(0.8, top_k=20, seed=2),
         SamplingParams(1.3, top_p=0.9, seed=1),
     ]
-    together = pair.run(PROMPTS, limits_of(4, sampling=ways))
+    together = pair.run(PROMPTS, limits_of(4, NEW, sampling=ways))
     assert together[1] == greedy[1]
     assert together[0] != greedy[0] and together[2] != greedy[2] and together[3] != greedy[3]
     for row in range(4):
-        assert pair.run([PROMPTS[row]], limits_of(1, sampling=[ways[row]])) == [together[row]]
+        assert pair.run([PROMPTS[row]], limits_of(1, NEW, sampling=[ways[row]])) == [together[row]]
 
 
 def test_buckets_are_few_and_waste_little():
-    sizes = [generate.bucket(length) for length in range(1, 4097)]
+    sizes = [generate.bucket(length, 16) for length in range(1, 4097)]
     assert all(length <= size for length, size in enumerate(sizes, 1))
     assert max(size / length for length, size in enumerate(sizes, 1) if length > 64) <= 1.25
     assert sorted(set(sizes))[:9] == [16, 32, 48, 64, 80, 96, 112, 128, 160]
     assert len(set(sizes)) == 28 and sizes[-1] == 4096
+    assert [generate.bucket(n, 2) for n in (1, 2, 3, 17, 32, 33, 64)] == [2, 2, 4, 20, 32, 40, 64]
     assert [generate.power_of_two(n) for n in (0, 1, 2, 3, 4, 5, 33)] == [1, 1, 2, 4, 4, 8, 64]
     assert generate.power_of_two(1, least=2) == 2

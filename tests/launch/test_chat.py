@@ -1,6 +1,8 @@
 """launch/chat.py as its users run it: one answer, a conversation, mistakes."""
 
 import os
+import pty
+import select
 import signal
 import subprocess
 import sys
@@ -20,6 +22,8 @@ from tests.inference import tiny
 from tests.models.from_torch import randomized
 
 pytestmark = pytest.mark.slow
+
+CTRL_C, CTRL_D = "\x03", "\x04"
 
 
 @pytest.fixture(scope="module")
@@ -68,16 +72,32 @@ def start(folder: Path, *flags: str, **options: Any) -> subprocess.Popen[str]:
         "LLAVA_JAX_CACHE": str(folder / "cache"),
     }
     program = [sys.executable, str(REPOSITORY / "launch" / "chat.py"), "--max_new_tokens=12"]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     return subprocess.Popen(
-        [*program, *flags],
-        env=environment,
-        cwd=folder,
-        text=True,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        **options,
+        [*program, *flags], env=environment, cwd=folder, text=True, **pipes | options
     )
+
+
+def typed_at_a_terminal(folder: Path, *events: tuple[str, str]) -> tuple[int, str]:
+    """Runs a conversation in a terminal: waits for each text, then types what goes with it."""
+    ours, theirs = pty.openpty()
+    ends = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+    process = start(folder, "--checkpoint=run", **ends, start_new_session=True)
+    os.close(theirs)
+    shown = seen = ""
+    for awaited, keys in events:
+        while awaited not in seen:
+            assert select.select([ours], [], [], 120)[0], f"waited for {awaited!r}, saw {seen!r}"
+            seen += os.read(ours, 1000).decode()
+        before, _, seen = seen.partition(awaited)
+        shown += before + awaited
+        if keys == CTRL_C:
+            process.send_signal(signal.SIGINT)
+        else:
+            os.write(ours, keys.encode())
+    code = process.wait(timeout=60)
+    os.close(ours)
+    return code, shown
 
 
 def run(folder: Path, *flags: str, typed: str = "") -> tuple[int, str, str]:
@@ -169,3 +189,27 @@ def test_ctrl_c_leaves_cleanly(folder: Path):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in err
+
+
+def test_at_a_terminal_mistakes_do_not_end_the_conversation(folder: Path, engine: Engine):
+    code, shown = typed_at_a_terminal(
+        folder,
+        ("/help", ""),
+        ("> ", "/image absent.png\n"),
+        ("error: cannot read the image absent.png", ""),
+        ("> ", "/help\n"),
+        ("/reset", ""),
+        ("> ", "What?\n"),
+        (expected(engine, "What?", None).split()[0], ""),
+        ("> ", CTRL_D),
+    )
+    assert code == 0
+    assert "Traceback" not in shown
+
+
+def test_ctrl_c_at_a_terminal_leaves_an_answer_then_the_program(folder: Path):
+    code, shown = typed_at_a_terminal(
+        folder, ("> ", "What?\n"), ("What?", ""), ("\n", CTRL_C), ("> ", CTRL_C), ("\n", "")
+    )
+    assert code == 130
+    assert "Traceback" not in shown

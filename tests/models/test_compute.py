@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from llava_jax.models.compute import Compute
+from llava_jax.models import compute
+from llava_jax.models.compute import Compute, local_compute
 from llava_jax.models.llava import Llava, LlavaConfig
 from llava_jax.models.projector import ProjectorConfig
 from llava_jax.models.sizes import LANGUAGE
@@ -41,17 +42,17 @@ def params() -> Params:
     return jax.tree.map(lambda leaf: draw(leaf.shape), shapes)
 
 
-def loss(compute: Compute, params: Params) -> jax.Array:
-    return mean_loss(Llava(CONFIG, compute).apply({"params": params}, BATCH), BATCH)
+def loss(how: Compute, params: Params) -> jax.Array:
+    return mean_loss(Llava(CONFIG, how).apply({"params": params}, BATCH), BATCH)
 
 
-def gradients(compute: Compute, params: Params) -> tuple[float, dict[str, np.ndarray]]:
+def gradients(how: Compute, params: Params) -> tuple[float, dict[str, np.ndarray]]:
     """The loss, and {unrolled path: gradient}."""
-    if compute.scan_layers:
+    if how.scan_layers:
         params = stack_layers(params)
-    value, tree = jax.jit(jax.value_and_grad(partial(loss, compute)))(params)
+    value, tree = jax.jit(jax.value_and_grad(partial(loss, how)))(params)
     tree = jax.tree.map(np.asarray, tree)
-    return float(value), flatten(unstack_layers(tree) if compute.scan_layers else tree)
+    return float(value), flatten(unstack_layers(tree) if how.scan_layers else tree)
 
 
 @pytest.fixture(scope="module")
@@ -60,16 +61,16 @@ def expected(params: Params) -> tuple[float, dict[str, np.ndarray]]:
 
 
 @pytest.mark.parametrize(
-    "compute",
+    "how",
     [
         Compute(scan_layers=True, remat="minimal"),
         Compute(remat="full"),
     ],
     ids=["scan-minimal", "unrolled-full"],
 )
-def test_loss_and_gradients_are_the_same(compute: Compute, params: Params, expected):
+def test_loss_and_gradients_are_the_same(how: Compute, params: Params, expected):
     """However layers are looped over, whatever is kept for the backward pass."""
-    value, ours = gradients(compute, params)
+    value, ours = gradients(how, params)
     np.testing.assert_allclose(value, expected[0], rtol=1e-6)
     assert ours.keys() == expected[1].keys()
     for path, gradient in expected[1].items():
@@ -85,8 +86,8 @@ def test_rematerialisation_multiplies_again_what_it_does_not_keep(scan: bool, pa
 
     def products(remat) -> int:
         """Products in the program of the gradient."""
-        compute = Compute(scan_layers=scan, remat=remat)
-        program = jax.make_jaxpr(jax.grad(partial(loss, compute)))(params)
+        how = Compute(scan_layers=scan, remat=remat)
+        program = jax.make_jaxpr(jax.grad(partial(loss, how)))(params)
         return len(re.findall("dot_general", str(program)))
 
     # "minimal" keeps the outputs of weight products: only attention's two come again.
@@ -104,6 +105,16 @@ def test_bfloat16_on_a_cpu_follows_float32(params: Params, expected):
         assert a.dtype == np.float32
         cosine = a @ b / (np.linalg.norm(a) * np.linalg.norm(b))
         assert cosine > 0.998, f"{path}: {cosine}"
+
+
+@pytest.mark.parametrize(("fast", "dtype"), [(True, jnp.bfloat16), (False, jnp.float32)])
+def test_auto_is_bfloat16_where_the_hardware_has_it(
+    fast: bool, dtype, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(compute, "_cpu_multiplies_bfloat16", lambda: fast)
+    assert local_compute("auto") == Compute(dtype)
+    assert local_compute("float32", "full") == Compute(jnp.float32, remat="full")
+    assert local_compute("bfloat16") == Compute(jnp.bfloat16)
 
 
 def test_what_a_platform_multiplies_in():

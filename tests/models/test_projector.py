@@ -51,11 +51,13 @@ def test_a_merging_projector_has_a_quarter_of_the_tokens():
     assert variables["params"]["dense_0"]["kernel"].shape == (4 * 24, 40)
 
 
-def test_the_initial_kernel_is_uniform_like_torchs():
-    kernel = torch_linear_init(jax.random.key(0), (400, 300))
-    theirs = torch.nn.Linear(400, 300).weight
-    assert float(jnp.abs(kernel).max()) <= 400**-0.5
-    np.testing.assert_allclose(kernel.std(), theirs.std().item(), rtol=0.01)
+def test_kernel_and_bias_start_like_torchs():
+    theirs = torch.nn.Linear(400, 3000)
+    init = torch_linear_init(400)
+    for shape, wanted in (((400, 3000), theirs.weight), ((3000,), theirs.bias)):
+        ours = init(jax.random.key(0), shape)
+        assert float(jnp.abs(ours).max()) <= 400**-0.5
+        np.testing.assert_allclose(ours.std(), wanted.std().item(), rtol=0.05)
 
 
 @pytest.mark.parametrize("kind", ["mlp", "mlp0x_gelu", "identity", "mlp2x_relu"])

@@ -1,0 +1,115 @@
+"""A recipe small enough to train in a test: two stages on a tiny tower, decoder and data set."""
+
+import json
+from pathlib import Path
+
+import ml_collections
+import numpy as np
+import tokenizers
+import torch
+from PIL import Image
+from tokenizers import decoders, models, pre_tokenizers, trainers
+from transformers import CLIPVisionConfig, CLIPVisionModel, LlamaConfig, LlamaForCausalLM
+
+from llava_jax.config import new_recipe, new_source
+from llava_jax.models.sizes import LANGUAGE, VISION
+
+COLORS = {"red": (200, 30, 30), "green": (30, 180, 60), "blue": (40, 60, 210), "white": (240,) * 3}
+RECORDS = 24
+
+
+def make_weights(folder: Path) -> None:
+    """Hugging Face folders `tower` and `decoder` of random models, of the sizes named tiny."""
+    torch.manual_seed(0)
+    tower, decoder = VISION["tiny_clip"], LANGUAGE["tiny_llama"]
+    CLIPVisionModel(
+        CLIPVisionConfig(
+            hidden_size=tower.width,
+            intermediate_size=tower.mlp_width,
+            num_hidden_layers=tower.depth,
+            num_attention_heads=tower.heads,
+            image_size=tower.image_size,
+            patch_size=tower.patch_size,
+        )
+    ).save_pretrained(folder / "tower")
+    LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=decoder.vocab_size,
+            hidden_size=decoder.width,
+            intermediate_size=decoder.mlp_width,
+            num_hidden_layers=decoder.depth,
+            num_attention_heads=decoder.heads,
+            num_key_value_heads=decoder.kv_heads,
+            rms_norm_eps=decoder.norm_eps,
+            max_position_embeddings=decoder.max_length,
+        )
+    ).save_pretrained(folder / "decoder")
+    backend = tokenizers.Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=decoder.vocab_size,
+        special_tokens=["<unk>", "<s>", "</s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    backend.train_from_iterator(["USER: What colour is it? ASSISTANT: It is red."], trainer)
+    backend.save(str(folder / "decoder" / "tokenizer.json"))
+    (folder / "decoder" / "tokenizer_config.json").write_text(
+        json.dumps({"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<unk>"})
+    )
+
+
+def make_data(folder: Path) -> None:
+    """captions.json, instructions.json and images/: plain squares and what colour they are."""
+    (folder / "images").mkdir(parents=True)
+    captions, instructions = [], []
+    for i in range(RECORDS):
+        color = list(COLORS)[i % len(COLORS)]
+        pixels = np.full((60 + i, 60, 3), COLORS[color], np.uint8)
+        Image.fromarray(pixels).save(folder / "images" / f"{i}.png")
+        record = {"id": str(i), "image": f"{i}.png"}
+        captions.append(record | {"conversations": turns("<image>\nSay it.", f"All {color}.")})
+        asked = turns("<image>\nWhat colour is it?", f"It is {color}.")
+        instructions.append(record | {"conversations": asked + turns("Sure?", "Yes.")})
+    instructions[3].pop("image")
+    instructions[3]["conversations"] = turns("Which colours are there?", "Red and blue.")
+    (folder / "captions.json").write_text(json.dumps(captions))
+    (folder / "instructions.json").write_text(json.dumps(instructions))
+
+
+def turns(question: str, answer: str) -> list[dict[str, str]]:
+    return [{"from": "human", "value": question}, {"from": "gpt", "value": answer}]
+
+
+def tiny_recipe(folder: Path) -> ml_collections.ConfigDict:
+    """The recipe over what `make_weights` and `make_data` left in the folder."""
+    config = new_recipe("align", "instruct")
+    config.name = "tiny"
+    config.model.vision, config.model.language = "tiny_clip", "tiny_llama"
+    config.weights.vision = str(folder / "tower")
+    config.weights.language = str(folder / "decoder")
+    config.dtype = "float32"
+    config.log_every, config.save_every = 2, 2
+    for stage, data in ((config.stage.align, "captions"), (config.stage.instruct, "instructions")):
+        stage.data[data] = new_source(str(folder / f"{data}.json"), str(folder / "images"))
+        stage.steps, stage.rows, stage.length = 8, 4, 96
+    config.stage.instruct.trainable = ("projector/.*", "language/.*")
+    config.stage.instruct.template = "vicuna_v1"
+    config.stage.instruct.image_mode = "pad"
+    config.stage.instruct.length = 128
+    return config
+
+
+def write_config(folder: Path, lines: str = "") -> Path:
+    """The recipe as a config file for the launcher; `lines` change `config` further."""
+    path = folder / "tiny_config.py"
+    path.write_text(
+        "from pathlib import Path\n"
+        "from tests.training.tiny_run import tiny_recipe\n\n\n"
+        "def get_config():\n"
+        f"    config = tiny_recipe(Path({str(folder)!r}))\n"
+        + "".join(f"    {line}\n" for line in lines.splitlines())
+        + "    return config\n"
+    )
+    return path
