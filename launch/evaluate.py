@@ -1,8 +1,9 @@
-"""Evaluates a run on its held-out scenes, beside the blind and the untrained model.
+"""Evaluates a run beside the blind and the untrained model.
 
-python launch/evaluate.py --checkpoint=DIR
-
-Leaves DIR/report.json (key held_out) and DIR/samples.png.
+On the scenes its recipe held out (leaves `held_out` in DIR/report.json, and DIR/samples.png):
+  python launch/evaluate.py --checkpoint=DIR
+On image-caption pairs in LLaVA's JSON (leaves `held_out_captions`, and DIR/captions.png):
+  python launch/evaluate.py --checkpoint=DIR --captions=FILE --images=DIR
 """
 
 from pathlib import Path
@@ -12,6 +13,8 @@ from absl import flags
 from llava_jax import launching
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Folder of a training run.", required=True)
+_CAPTIONS = flags.DEFINE_string("captions", None, "Image-caption pairs, LLaVA's JSON or JSONL.")
+_IMAGES = flags.DEFINE_string("images", "", "Folder that the pairs' image paths start from.")
 _SETUP_MINUTES = flags.DEFINE_float(
     "setup_minutes", None, "Time that making the environment took, for the report."
 )
@@ -20,11 +23,15 @@ _SETUP_MINUTES = flags.DEFINE_float(
 def main() -> None:
     from rich.console import Console
 
+    from llava_jax.evaluation.captions import evaluate_captions
     from llava_jax.evaluation.held_out import evaluate_held_out
     from llava_jax.report import add_minutes
 
     workdir = Path(_CHECKPOINT.value).expanduser()
-    evaluate_held_out(workdir, Console())
+    if _CAPTIONS.value is None:
+        evaluate_held_out(workdir, Console())
+    else:
+        evaluate_captions(workdir, Path(_CAPTIONS.value), Path(_IMAGES.value), Console())
     if _SETUP_MINUTES.value is not None:
         add_minutes(workdir, "setup", _SETUP_MINUTES.value)
 

@@ -1,5 +1,6 @@
 """Evaluates a run on its held-out scenes: the model, the same without sight, and untrained."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from rich.console import Console
 
 from llava_jax.config import Recipe
 from llava_jax.errors import UserError
-from llava_jax.evaluation.probes import make_probes
+from llava_jax.evaluation.probes import Probe, make_probes
 from llava_jax.evaluation.run import (
     ProbeRun,
     compare,
@@ -18,10 +19,10 @@ from llava_jax.evaluation.run import (
 )
 from llava_jax.inference.engine import Engine, ask
 from llava_jax.instruct.importers.coco import CocoFiles, read_scenes
-from llava_jax.models.compute import local_compute
+from llava_jax.models.compute import Compute, local_compute
 from llava_jax.report import read_report, timed, update_report
 from llava_jax.sheet import draw_sheet
-from llava_jax.weights.workdir import load_recipe, load_trained, newest_steps
+from llava_jax.weights.workdir import Trained, load_recipe, load_trained, newest_steps
 
 _LONGEST = 48  # tokens: the longest caption of four coloured things
 _SHOWN = 12  # scenes on the sheet
@@ -57,27 +58,37 @@ def evaluate_held_out(workdir: Path, console: Console) -> dict[str, Any]:
     return report
 
 
+def ask_probes(
+    model: Trained,
+    compute: Compute,
+    probes: Sequence[Probe],
+    images: Path,
+    name: str,
+    *,
+    blind: bool = False,
+) -> ProbeRun:
+    """A model's answers to the probes about the scenes in the folder `images`."""
+    engine = Engine(
+        model.config, model.params, compute, model.tokenizer, model.template, model.image_mode
+    )
+
+    def answer(images: list[Image.Image], questions: list[str]) -> list[str]:
+        requests = [
+            ask(question, image, max_new_tokens=_LONGEST)
+            for question, image in zip(questions, images, strict=True)
+        ]
+        return [a.text for a in engine.generate(requests)]
+
+    return evaluate_probes(answer, probes, images, blind=blind, name=name)
+
+
 def _evaluate(workdir: Path, recipe: Recipe, files: CocoFiles) -> dict[str, Any]:
     compute = local_compute(recipe.dtype)
     probes = make_probes(read_scenes(files), recipe.seed)
-
-    def run(stages: int | None, name: str, *, blind: bool = False) -> ProbeRun:
-        model = load_trained(workdir, compute, stages=stages)
-        engine = Engine(
-            model.config, model.params, compute, model.tokenizer, model.template, model.image_mode
-        )
-
-        def answer(images: list[Image.Image], questions: list[str]) -> list[str]:
-            requests = [
-                ask(question, image, max_new_tokens=_LONGEST)
-                for question, image in zip(questions, images, strict=True)
-            ]
-            return [a.text for a in engine.generate(requests)]
-
-        return evaluate_probes(answer, probes, files.images, blind=blind, name=name)
-
-    model = run(None, "model")
-    blind = run(None, "blind model", blind=True)
-    untrained = run(0, "untrained model")
+    trained = load_trained(workdir, compute)
+    model = ask_probes(trained, compute, probes, files.images, "model")
+    blind = ask_probes(trained, compute, probes, files.images, "blind model", blind=True)
+    trained = load_trained(workdir, compute, stages=0)
+    untrained = ask_probes(trained, compute, probes, files.images, "untrained model")
     draw_sheet(sheet_items(model, files.images, _SHOWN), workdir / "samples.png")
     return compare(model, blind, untrained)

@@ -75,7 +75,7 @@ class StageProgress:
     def __init__(self, title: str, total: int, done: int) -> None:
         self._console = Console(stderr=True)
         self._title, self._total = title, total
-        self._start, self._first = time.monotonic(), done
+        self._shown, self._shown_at = done, time.monotonic()
         self._bar = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(),
@@ -97,14 +97,18 @@ class StageProgress:
         """Shows the newest figures."""
         figures = f"loss {values['loss']:.3f}"
         self._bar.update(self._task, completed=step, figures=figures)
-        if not self._console.is_terminal:
-            pace = (time.monotonic() - self._start) / max(step - self._first, 1)
-            left = pace * (self._total - step)
-            self._console.print(
-                f"{self._title} {step}/{self._total}  {figures}  "
-                f"{values.get('tokens_per_second', 0):,.0f} tokens/s  {left / 60:.1f} min left",
-                highlight=False,
-            )
+        if self._console.is_terminal:
+            return
+        now = time.monotonic()
+        # The pace of the latest steps: the first ones hold compilation.
+        left = (now - self._shown_at) / max(step - self._shown, 1) * (self._total - step)
+        self._shown, self._shown_at = step, now
+        self._console.print(
+            f"{self._title} {step}/{self._total}  {figures}  "
+            f"{values['tokens_per_second']:,.0f} tokens/s  {left / 60:.1f} min left",
+            highlight=False,
+            soft_wrap=True,
+        )
 
     def say(self, text: str) -> None:
         """A line above the bar."""

@@ -30,6 +30,11 @@ class StageCheckpoints:
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options, item_names=names)
 
     @property
+    def steps(self) -> list[int]:
+        """The steps that are on disk."""
+        return sorted(self._manager.all_steps())
+
+    @property
     def latest(self) -> int | None:
         """The newest step that was saved whole; None before the first."""
         return self._manager.latest_step()
@@ -67,17 +72,18 @@ class StageCheckpoints:
         restored = self._restore(items)
         return restored.params, restored.optimizer, restored.data
 
-    def restore_params(self, params: partition.Params) -> partition.Params:
-        """The trained parameters alone, of the newest checkpoint."""
+    def restore_params(self, params: partition.Params, step: int | None = None) -> partition.Params:
+        """The trained parameters alone, of a step or of the newest checkpoint."""
         restore = ocp.args.StandardRestore(_abstract(params))
-        return self._restore(ocp.args.Composite(params=restore)).params
+        return self._restore(ocp.args.Composite(params=restore), step).params
 
-    def _restore(self, items: ocp.args.Composite) -> Any:
+    def _restore(self, items: ocp.args.Composite, step: int | None = None) -> Any:
+        step = self.latest if step is None else step
         try:
-            return self._manager.restore(self.latest, args=items)
+            return self._manager.restore(step, args=items)
         except Exception as error:
             raise UserError(
-                f"the checkpoint of step {self.latest} in {self.folder} cannot be read ({error}). "
+                f"the checkpoint of step {step} in {self.folder} cannot be read ({error}). "
                 "It may belong to another recipe, or be damaged: then remove that step's folder "
                 "to go on from the one before"
             ) from error

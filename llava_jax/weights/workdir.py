@@ -79,23 +79,26 @@ def load_recipe(workdir: Path) -> Recipe:
         ) from None
 
 
-def load_trained(workdir: Path, compute: Compute, *, stages: int | None = None) -> Trained:
+def load_trained(
+    workdir: Path, compute: Compute, *, stages: int | None = None, last_step: int | None = None
+) -> Trained:
     """The base model with what each stage has trained so far laid over it, in order.
 
     Args:
       stages: only the first so many stages (0: the untrained model); None: all.
+      last_step: the step of the last of them to read; None: its newest.
     """
     recipe = load_recipe(workdir)
     base = load_base(recipe, compute)
     params, last = base.params, recipe.stage[recipe.stages[-1]]
     steps = newest_steps(workdir, recipe)
-    for name in recipe.stages[:stages]:
-        if name not in steps:
-            continue
+    chosen = [name for name in recipe.stages[:stages] if name in steps]
+    for name in chosen:
         last = recipe.stage[name]
         trainable, frozen = partition.split(params, last.trainable)
+        step = last_step if name == chosen[-1] else None
         with StageCheckpoints(checkpoint_folder(workdir, name)) as checkpoints:
-            params = partition.merge(checkpoints.restore_params(trainable), frozen)
+            params = partition.merge(checkpoints.restore_params(trainable, step), frozen)
     return Trained(
         recipe, base.config, params, base.tokenizer, last.template, last.image_mode, steps
     )

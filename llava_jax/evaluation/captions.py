@@ -1,0 +1,132 @@
+"""Evaluates a run on image-caption pairs it has not seen: their loss, with and without sight."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from jaxtyping import Array, Float
+from rich.console import Console
+
+from llava_jax import partition
+from llava_jax.data.packing import make_row
+from llava_jax.data.records import LlavaJson, Record
+from llava_jax.data.samples import ConversationEncoder
+from llava_jax.errors import UserError
+from llava_jax.images import preprocess
+from llava_jax.inference.engine import Engine, ask
+from llava_jax.models.compute import Compute, local_compute
+from llava_jax.models.llava import Batch, Llava
+from llava_jax.report import timed, update_report
+from llava_jax.sheet import SheetItem, SheetLine, draw_sheet
+from llava_jax.text.templates import get_template
+from llava_jax.weights.workdir import Trained, load_recipe, load_trained, newest_steps
+
+_ROWS = 16
+_GRAY = 128  # what a blind model is shown
+_SHOWN = 12  # photos on the sheet
+_LONGEST = 32  # tokens of a caption
+
+
+def evaluate_captions(workdir: Path, data: Path, images: Path, console: Console) -> dict[str, Any]:
+    """Mean loss a caption token of the trained model, of the same without sight, and untrained.
+
+    Leaves them in the workdir's report.json (`held_out_captions`), and captions.png: what the
+    model writes about the first photos, beside what stands in the data.
+
+    Raises:
+      UserError: nothing is trained yet, or the data cannot be read.
+    """
+    recipe = load_recipe(workdir)
+    if not newest_steps(workdir, recipe):
+        raise UserError(f"nothing is trained in {workdir} yet: run launch/train.py first")
+    source = LlavaJson(data, images)
+    records = [source[i] for i in range(len(source))]
+    compute = local_compute(recipe.dtype)
+    with timed(workdir, "evaluate"):
+        trained = load_trained(workdir, compute)
+        figures = {
+            "value": caption_loss(trained, compute, records),
+            "blind": caption_loss(trained, compute, records, blind=True),
+            "untrained": caption_loss(load_trained(workdir, compute, stages=0), compute, records),
+            "n": len(records),
+        }
+        write_captions(trained, compute, records[:_SHOWN], workdir / "captions.png")
+    update_report(workdir, held_out_captions=figures)
+    console.print(
+        f"loss a caption token on {len(records)} pairs: {figures['value']:.3f} "
+        f"(blind {figures['blind']:.3f}, untrained {figures['untrained']:.3f}); "
+        f"captions: {workdir / 'captions.png'}"
+    )
+    return figures
+
+
+def caption_loss(
+    model: Trained, compute: Compute, records: list[Record], *, blind: bool = False
+) -> float:
+    """Mean of -log p over the supervised tokens, in nats; blind: every image is uniform grey."""
+    template = get_template(model.template)
+    recipe_length = model.recipe.stage[model.recipe.stages[0]].length
+    encode = ConversationEncoder(
+        template, model.tokenizer, model.config.image_tokens, recipe_length
+    )
+    length = max(len(encode(record).tokens) for record in records)
+    size, mean = model.config.vision.image_size, model.config.vision.mean
+    loss = jax.jit(partial(_losses, Llava(model.config, compute)))
+    params = jax.tree.map(jax.numpy.asarray, model.params)
+    total = count = 0.0
+    for start in range(0, len(records), _ROWS):
+        chosen = records[start : start + _ROWS]
+        rows = [
+            make_row(
+                [encode(record)],
+                [1.0],
+                length=length,
+                image_tokens=model.config.image_tokens,
+                pad_id=encode.pad_id,
+            )
+            for record in chosen
+        ]
+        pixels = np.full((_ROWS, 1, size, size, 3), _GRAY, np.uint8)
+        if not blind:
+            for i, record in enumerate(chosen):
+                image = record.images[0].load()
+                pixels[i, 0] = preprocess(image, size, model.image_mode, mean)
+        rows += [{name: np.zeros_like(value) for name, value in rows[0].items()}] * (
+            _ROWS - len(rows)
+        )
+        batch = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+        part, weight = loss(params, batch | {"images": pixels})
+        total, count = total + float(part), count + float(weight)
+    return total / count
+
+
+def _losses(
+    model: Llava, params: partition.Params, batch: Batch
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """(sum of the losses of supervised tokens, their number)."""
+    logits = model.apply({"params": params}, batch)
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits[:, :-1], batch["tokens"][:, 1:])
+    weights = batch["loss_weights"][:, 1:]
+    return (losses * weights).sum(), weights.sum()
+
+
+def write_captions(model: Trained, compute: Compute, records: list[Record], path: Path) -> None:
+    """A sheet of photos with the model's caption and the data's."""
+    engine = Engine(
+        model.config, model.params, compute, model.tokenizer, model.template, model.image_mode
+    )
+    requests = [ask("", record.images[0].read(), max_new_tokens=_LONGEST) for record in records]
+    items = [
+        SheetItem(
+            record.images[0].load(),
+            (
+                SheetLine("the model's caption", answer.text.strip()),
+                SheetLine("the data's", record.conversations[1]["value"]),
+            ),
+        )
+        for record, answer in zip(records, engine.generate(requests), strict=True)
+    ]
+    draw_sheet(items, path)
