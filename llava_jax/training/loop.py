@@ -82,15 +82,13 @@ class StageRun:
     def train(self, params: partition.Params) -> partition.Params:
         """Takes the model through the stage, from its newest checkpoint if there is one."""
         stage, compute = self.stage, self.compute
-        trainable, frozen = partition.split(params, stage.trainable)
+        trainable, resting = partition.split(params, stage.trainable)
+        frozen = place_replicated(to_compute(resting, compute.dtype), self.mesh)
         with StageCheckpoints(
             checkpoint_folder(self.workdir, self.name), self.recipe.keep
         ) as checkpoints:
-            frozen = place_replicated(to_compute(frozen, compute.dtype), self.mesh)
             with timed(self.workdir, "data"):
-                features = tower_features(
-                    self.recipe, stage, self.workdir, self.model, params["vision"]
-                )
+                features = tower_features(self.recipe, stage, self.workdir, self.model, frozen)
                 batches = stage_batches(self.recipe, stage, self.workdir, self.base, features)
             optimizer = make_optimizer(stage.optimizer, trainable, len(batches))
             iterator = iter(batches)
@@ -109,7 +107,8 @@ class StageRun:
                     state = self._steps(state, frozen, batches, iterator, optimizer, checkpoints)
             else:
                 say(f"stage {self.name}: done before, {len(batches)} steps")
-        return partition.merge(state.params, frozen)
+        # Not the copy in the compute dtype: the next stage's masters may start from these.
+        return partition.merge(state.params, resting)
 
     def _warm_start(
         self, params: partition.Params, features: FeatureCache | None

@@ -76,7 +76,7 @@ def tower_features(
     stage: Stage,
     workdir: Path,
     model: Llava,
-    vision: partition.Params,
+    frozen: partition.Params,
 ) -> FeatureCache | None:
     """The frozen tower's features of every image of the stage, where the recipe caches them.
 
@@ -95,7 +95,7 @@ def tower_features(
     return FeatureCache.build(
         workdir / "data" / "features" / stage.image_mode,
         [open_source(source, workdir) for source in stage.data.values()],
-        lambda images: encode(vision, images),
+        lambda images: encode(frozen["vision"], images),
         tower=f"{model.config.vision} {recipe.weights.vision} {model.compute.dtype}",
         preprocessing=_preprocessing(stage, model.config),
         batch=_TOWER_BATCH,
