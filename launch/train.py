@@ -19,14 +19,9 @@ flags.mark_flag_as_required("config")
 
 def main() -> None:
     from llava_jax.config import parse
-    from llava_jax.errors import UserError
     from llava_jax.training.loop import train
 
-    try:
-        config = _CONFIG.value
-    except OSError as error:
-        raise UserError(f"no recipe at {error.filename}: configs/ holds recipes") from None
-    train(parse(config), Path(_WORKDIR.value).expanduser())
+    train(parse(_CONFIG.value), Path(_WORKDIR.value).expanduser())
 
 
 if __name__ == "__main__":

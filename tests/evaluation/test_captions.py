@@ -30,13 +30,13 @@ def test_a_trained_run_beats_itself_blind_and_untrained(folder: Path, tmp_path: 
     config = tiny_recipe(folder)
     config.stages = ("align",)
     config.stage.align.trainable = ("projector/.*", "language/.*")
-    config.stage.align.steps = 40
+    config.stage.align.steps = 150
     config.stage.align.optimizer.learning_rate = 5e-3
     train(parse(config), tmp_path / "run")
     pairs, images = folder / "captions.json", folder / "images"
     figures = evaluate_captions(tmp_path / "run", pairs, images, Console(quiet=True))
-    assert figures["value"] < 0.8 * figures["blind"]
-    assert figures["value"] < 0.5 * figures["untrained"]
+    assert figures["value"] < 0.5 * figures["blind"]
+    assert figures["value"] < 0.1 * figures["untrained"]
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert report["held_out_captions"] == figures
     assert (tmp_path / "run" / "captions.png").exists()

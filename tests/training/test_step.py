@@ -16,7 +16,7 @@ from llava_jax.training.optimizer import make_optimizer
 from llava_jax.training.step import State, init_state, make_step, to_compute
 
 CONFIG = llava_config(Model(vision="tiny_clip", language="tiny_llama"))
-ROWS, LENGTH = 4, 40
+ROWS, LENGTH = 4, 44  # 176 tokens: the size of nothing else in the model
 STAGE_1 = ["projector/.*"]
 STAGE_2 = ["projector/.*", "language/.*"]
 
@@ -38,7 +38,7 @@ def make_batch() -> dict[str, np.ndarray]:
     }
 
 
-BATCH = make_batch()
+BATCH = jax.tree.map(jnp.asarray, make_batch())
 
 
 def run(
@@ -78,7 +78,7 @@ def test_loss_and_gradient_are_those_of_the_whole_model(trainable: list[str]) ->
 def test_frozen_leaves_stay_bit_equal_and_have_no_optimizer(trainable: list[str]) -> None:
     state, metrics, before, after = run(trainable, steps=5)
     jax.tree.map(np.testing.assert_array_equal, before, jax.tree.map(np.asarray, after))
-    assert metrics.loss < 0.9 * run(trainable)[1].loss
+    assert metrics.loss < run(trainable)[1].loss - 0.1
     trained = {path.split("/")[0] for path in partition.flatten(state.params)}
     assert trained == {pattern.split("/")[0] for pattern in trainable}
     moments = sum(leaf.size for leaf in jax.tree.leaves(state.optimizer) if leaf.ndim)
@@ -91,7 +91,7 @@ def test_accumulated_micro_batches_equal_the_big_batch() -> None:
     for options in ({"accumulate": 2}, {"accumulate": 4}, {"accumulate": 2, "targets": 20}):
         parts = run(STAGE_2, steps=3, **options)[1]
         np.testing.assert_allclose(parts.loss, whole.loss, rtol=1e-5)
-        np.testing.assert_allclose(parts.grad_norm, whole.grad_norm, rtol=1e-4)
+        np.testing.assert_allclose(parts.grad_norm, whole.grad_norm, rtol=1e-3)
     means = run(STAGE_2, groups=4)[1]
     assert abs(means.loss - run(STAGE_2)[1].loss) > 1e-3
 

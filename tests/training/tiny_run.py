@@ -97,7 +97,7 @@ def tiny_recipe(folder: Path) -> ml_collections.ConfigDict:
     config.stage.instruct.trainable = ("projector/.*", "language/.*")
     config.stage.instruct.template = "vicuna_v1"
     config.stage.instruct.image_mode = "pad"
-    config.stage.instruct.length = 128
+    config.stage.instruct.length = 256
     return config
 
 
