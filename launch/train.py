@@ -9,6 +9,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from llava_jax import launching
+from llava_jax.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The recipe.")
 _WORKDIR = flags.DEFINE_string(
@@ -21,7 +22,12 @@ def main() -> None:
     from llava_jax.config import parse
     from llava_jax.training.loop import train
 
-    train(parse(_CONFIG.value), Path(_WORKDIR.value).expanduser())
+    try:
+        recipe = parse(_CONFIG.value)
+    except OSError as error:  # raised on reading the config, not on parsing the flag
+        file = next((word for word in str(error).split() if word.endswith(".py")), "--config")
+        raise UserError(f"cannot read the recipe {file}: configs/ holds recipes") from error
+    train(recipe, Path(_WORKDIR.value).expanduser())
 
 
 if __name__ == "__main__":

@@ -72,9 +72,6 @@ def _parse_flags(arguments: list[str]) -> list[str]:
         while isinstance(message, Exception):
             message = message.args[0]
         raise UserError(f"the recipe has no key {'. '.join(message.splitlines())}") from error
-    except OSError as error:  # from ml_collections, about --config=FILE
-        file = next((word for word in str(error).split() if word.endswith(".py")), "--config")
-        raise UserError(f"cannot read the recipe {file}: configs/ holds recipes") from error
     if flags.FLAGS["verbosity"].using_default_value:
         logging.set_verbosity(logging.ERROR)  # libraries tell of their inner doings otherwise
     if len(rest) > 1:
