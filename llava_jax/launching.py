@@ -8,6 +8,7 @@ import glob
 import os
 import platform
 import sys
+import threading
 from collections.abc import Callable
 
 from absl import app, flags, logging
@@ -32,6 +33,7 @@ def run(main: Callable[[], None]) -> None:
     A UserError is one line on stderr; any other exception is a bug, and keeps its traceback.
     """
     restart_with_environment()
+    threading.excepthook = _without_savers
     try:
         app.run(lambda _: main(), flags_parser=_parse_flags)
     except UserError as error:
@@ -40,6 +42,12 @@ def run(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         print(file=sys.stderr)
         sys.exit(_INTERRUPTED)
+
+
+def _without_savers(failure: threading.ExceptHookArgs) -> None:
+    """Orbax raises its saving thread's error again where it is waited for: once is enough."""
+    if not type(failure.thread).__module__.startswith("orbax"):
+        threading.__excepthook__(failure)
 
 
 def restart_with_environment() -> None:
@@ -73,7 +81,7 @@ def _parse_flags(arguments: list[str]) -> list[str]:
             message = message.args[0]
         raise UserError(f"the recipe has no key {'. '.join(message.splitlines())}") from error
     if flags.FLAGS["verbosity"].using_default_value:
-        logging.set_verbosity(logging.ERROR)  # libraries tell of their inner doings otherwise
+        logging.set_verbosity(logging.FATAL)  # what matters to the user is raised, and said once
     if len(rest) > 1:
         raise UserError(f"unexpected argument {rest[1]!r}: flags are written --name=value")
     return rest

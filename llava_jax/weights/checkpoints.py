@@ -4,6 +4,7 @@ Orbax writes each checkpoint under a temporary name and renames it when it is wh
 is killed while saving resumes from the one before.
 """
 
+import shutil
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -47,6 +48,10 @@ class StageCheckpoints:
         Raises:
           UserError: this checkpoint, or the one before, could not be written.
         """
+        needed = sum(leaf.nbytes for leaf in jax.tree.leaves((params, optimizer)))
+        free = shutil.disk_usage(self.folder).free
+        if free < needed:
+            raise self._unsaved(f"it needs {needed / 1e6:,.0f} MB, the disk has {free / 1e6:,.0f}")
         items = ocp.args.Composite(
             params=ocp.args.StandardSave(params),
             optimizer=ocp.args.StandardSave(optimizer),
@@ -95,9 +100,9 @@ class StageCheckpoints:
         except Exception as error:
             raise self._unsaved(error) from error
 
-    def _unsaved(self, error: Exception) -> UserError:
+    def _unsaved(self, reason: object) -> UserError:
         return UserError(
-            f"could not save a checkpoint in {self.folder}: {error}. Earlier checkpoints are "
+            f"could not save a checkpoint in {self.folder}: {reason}. Earlier checkpoints are "
             "untouched; make room (or name another --workdir) and run the same command again"
         )
 
