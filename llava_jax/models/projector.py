@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
@@ -38,8 +39,8 @@ class ProjectorConfig:
 
 
 def merge_patches(
-    features: Float[Array, "n patches d"], merge: int
-) -> Float[Array, "n tokens merged_d"]:
+    features: Float[Array | np.ndarray, "n patches d"], merge: int
+) -> Float[Array | np.ndarray, "n tokens merged_d"]:
     """Concatenates each merge x merge square of patches, row by row, along the channels."""
     n, patches, d = features.shape
     side = round(patches**0.5)
