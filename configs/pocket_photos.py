@@ -3,8 +3,8 @@
 python launch/train.py --config=configs/pocket_photos.py --workdir=DIR \\
   --config.stage.align.data.photos.path=chat.json --config.stage.align.data.photos.images=images
 
-Feature alignment as LLaVA does it, from a random projector and without warm start: what a few
-minutes and a few thousand pairs can teach, honestly little.
+Feature alignment as LLaVA does it, from a random projector and without warm start. A first recipe:
+its rate and length have not been searched for yet.
 """
 
 from configs import pocket
