@@ -12,12 +12,11 @@ from jaxtyping import Bool, Int32
 from llava_jax.data.records import Record
 from llava_jax.text.encode import (
     IMAGE,
-    ImagePlacement,
+    ImageLayout,
     encode_conversation,
     expand_images,
-    parse_markers,
 )
-from llava_jax.text.templates import Template
+from llava_jax.text.templates import Template, parse_markers
 from llava_jax.text.tokenizer import Tokenizer
 
 
@@ -68,22 +67,20 @@ class Encode(Protocol):
 class ConversationEncoder:
     """The samples of a template and a tokenizer, cut at max_length, image tokens counted.
 
-    placement: where a message's images go (`encode_conversation`). In records without an image,
-    "<image>" is text.
+    In records without an image, "<image>" is text.
     """
 
     template: Template
     tokenizer: Tokenizer
     image_tokens: int
     max_length: int
-    placement: ImagePlacement = "front"
 
     @property
     def pad_id(self) -> int:
         return self.tokenizer.pad_id
 
     def fingerprint(self) -> str:
-        choices = repr((self.template, self.image_tokens, self.max_length, self.placement))
+        choices = repr((self.template, self.image_tokens, self.max_length))
         digest = hashlib.sha256(choices.encode())
         with tempfile.TemporaryDirectory() as folder:
             self.tokenizer.save(folder)
@@ -96,9 +93,8 @@ class ConversationEncoder:
             (turn["from"], parse_markers(turn["value"]) if record.images else turn["value"])
             for turn in record.conversations
         ]
-        encoded = encode_conversation(turns, self.template, self.tokenizer, images=self.placement)
-        expanded = expand_images(
-            encoded, self.image_tokens, pad_id=self.pad_id, max_length=self.max_length
-        )
+        encoded = encode_conversation(turns, self.template, self.tokenizer)
         markers = int((encoded.tokens == IMAGE).sum())
+        layouts = [ImageLayout.plain(self.image_tokens)] * markers
+        expanded = expand_images(encoded, layouts, pad_id=self.pad_id, max_length=self.max_length)
         return Sample(expanded.tokens, expanded.loss_mask, expanded.image_slots, markers)

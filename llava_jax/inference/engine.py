@@ -1,34 +1,29 @@
 """The engine: conversations with images in, answers out; what chat and evaluation run on."""
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int32
-from PIL import Image
+from jaxtyping import Int32
 
 from llava_jax import partition
 from llava_jax.errors import UserError
-from llava_jax.images import load_image, preprocess
 from llava_jax.inference import generate, sampling
 from llava_jax.inference.answers import AnswerText
 from llava_jax.inference.generate import Limits
 from llava_jax.inference.sampling import SamplingParams
+from llava_jax.inference.sight import Picture, Sight, content_key
 from llava_jax.models.compute import Compute
 from llava_jax.models.llava import LlavaConfig
-from llava_jax.text.encode import Encoded, encode_prompt, expand_images
+from llava_jax.text.encode import Encoded, ImageLayout, encode_prompt, expand_images
 from llava_jax.text.templates import IMAGE, USER, Template, Turn, get_template, with_images
 from llava_jax.text.tokenizer import Tokenizer
 
 _STREAM_STEPS = 8  # tokens between two pieces of a streamed answer
-_TOWER_BATCH = 16
-_KEPT_FEATURES = 2**28  # bytes of image features kept between calls
 
-Picture = Image.Image | bytes
 Progress = Callable[[int, int], None]  # requests done, requests in all
 
 
@@ -129,13 +124,14 @@ class Engine:
         params: partition.Params,
         compute: Compute,
         tokenizer: Tokenizer,
-        template: str,
+        template: str | Template,
         image_mode: str,
         *,
         as_trained: bool = True,
     ):
         """Takes a model as `weights.workdir.load_trained` gives it.
 
+        image_mode: how `images.preprocess` makes an image a square; AnyRes does not ask.
         as_trained: prompts as this project trains; False for checkpoints of the original, whose
           inference words some templates differently (see `encode_prompt`).
 
@@ -143,12 +139,11 @@ class Engine:
           UserError: an unknown template.
         """
         self.config, self.compute, self.tokenizer = config, compute, tokenizer
-        self.template = get_template(template)
+        self.template = get_template(template) if isinstance(template, str) else template
         self._params = jax.device_put(in_compute_dtype(params, compute))
-        self._image_mode = image_mode
         self._as_trained = as_trained
         self._end_tokens, self._end_strings = _ends(self.template, tokenizer, as_trained)
-        self._features: dict[str, Float[np.ndarray, "features d"]] = {}
+        self._sight = Sight(config, self._params, compute, image_mode)
 
     def generate(
         self,
@@ -193,17 +188,20 @@ class Engine:
                 yield piece
 
     def _prepare(self, requests: Sequence[Request]) -> list[_Prompt]:
-        keys = [[_content_key(image) for image in request.images] for request in requests]
-        prompts = [self._prompt(*pair) for pair in zip(requests, keys, strict=True)]
+        keys = [[content_key(image) for image in request.images] for request in requests]
         images = {
             key: image
             for request, names in zip(requests, keys, strict=True)
             for key, image in zip(names, request.images, strict=True)
         }
-        self._see(images)
+        layouts = self._sight.layouts(images)
+        prompts = [self._prompt(*pair, layouts) for pair in zip(requests, keys, strict=True)]
+        self._sight.see(images, layouts)
         return prompts
 
-    def _prompt(self, request: Request, images: list[str]) -> _Prompt:
+    def _prompt(
+        self, request: Request, images: list[str], layouts: Mapping[str, ImageLayout]
+    ) -> _Prompt:
         tokens = encode_prompt(
             request.turns,
             self.template,
@@ -219,41 +217,21 @@ class Engine:
             )
         expanded = expand_images(
             Encoded(tokens, np.zeros(len(tokens), bool)),
-            self.config.image_tokens,
+            [layouts[key] for key in images],
             pad_id=self.tokenizer.pad_id,
         )
         length, longest = len(expanded.tokens), self.config.language.max_length
         if length == 0:
             raise UserError("the prompt is empty: ask something, or give an image")
         if length >= longest:
+            for_images = sum(len(layouts[key].slots) for key in images)
             raise UserError(
-                f"the prompt takes {length} tokens ({markers * self.config.image_tokens} of them "
+                f"the prompt takes {length} tokens ({for_images} of them "
                 f"for images) and the model reads at most {longest}, its answer included: shorten "
                 "the text or begin a new conversation"
             )
         most = min(request.max_new_tokens, longest - length)
         return _Prompt(request, expanded.tokens, expanded.image_slots, images, most)
-
-    def _see(self, images: dict[str, Picture]) -> None:
-        """Computes the features of images (by key) that are not known; forgets the oldest."""
-        vision = self.config.vision
-        missing = [key for key in images if key not in self._features]
-        width = generate.power_of_two(min(len(missing), _TOWER_BATCH))
-        for first in range(0, len(missing), width):
-            keys = missing[first : first + width]
-            pixels = np.zeros((width, vision.image_size, vision.image_size, 3), np.uint8)
-            for place, key in enumerate(keys):
-                image = images[key]
-                image = load_image(image) if isinstance(image, bytes) else image.convert("RGB")
-                pixels[place] = preprocess(image, vision.image_size, self._image_mode, vision.mean)
-            features = generate.encode_images(self.config, self.compute, self._params, pixels)
-            self._features |= zip(keys, np.asarray(features), strict=False)
-        for key in images:  # to the end, where the newest are
-            self._features[key] = self._features.pop(key)
-        size = vision.features * vision.feature_width * jnp.dtype(self.compute.dtype).itemsize
-        surplus = len(self._features) - max(_KEPT_FEATURES // size, len(images))
-        for key in list(self._features)[: max(surplus, 0)]:
-            del self._features[key]
 
     def _writing(self, prompt: _Prompt) -> _Writing:
         stops = (*prompt.request.stops, *self._end_strings)
@@ -290,18 +268,19 @@ class Engine:
         return Limits(chosen, jnp.asarray(most), jnp.asarray(stops))
 
     def _batch(self, prompts: list[_Prompt], rows: int) -> dict[str, np.ndarray]:
-        """The prompts padded to one length and one number of images."""
+        """The prompts padded to one length and one number of views."""
         length = generate.bucket(
             max(len(prompt.tokens) for prompt in prompts), generate.SHORTEST_PROMPT
         )
-        images = generate.power_of_two(max(len(prompt.images) for prompt in prompts))
+        features = [[self._sight.features(key) for key in prompt.images] for prompt in prompts]
+        views = generate.power_of_two(max(sum(map(len, images)) for images in features))
         vision = self.config.vision
         batch = {
             "tokens": np.full((rows, length), self.tokenizer.pad_id, np.int32),
             "image_slots": np.full((rows, length), -1, np.int32),
             "lengths": np.ones(rows, np.int32),
             "features": np.zeros(
-                (rows, images, vision.features, vision.feature_width), self.compute.dtype
+                (rows, views, vision.features, vision.feature_width), self.compute.dtype
             ),
         }
         for row, prompt in enumerate(prompts):
@@ -309,8 +288,9 @@ class Engine:
             batch["tokens"][row, :size] = prompt.tokens
             batch["image_slots"][row, :size] = prompt.image_slots
             batch["lengths"][row] = size
-            for place, key in enumerate(prompt.images):
-                batch["features"][row, place] = self._features[key]
+            if prompt.images:
+                seen = np.concatenate(features[row])
+                batch["features"][row, : len(seen)] = seen
         return batch
 
 
@@ -328,14 +308,6 @@ def in_compute_dtype(params: partition.Params, compute: Compute) -> dict[str, An
             for path, leaf in leaves.items()
         }
     )
-
-
-def _content_key(image: Picture) -> str:
-    if isinstance(image, bytes):
-        return hashlib.sha256(image).hexdigest()
-    content = hashlib.sha256(image.tobytes())
-    content.update(f"{image.mode} {image.size} {image.getpalette()}".encode())
-    return content.hexdigest()
 
 
 def _ends(

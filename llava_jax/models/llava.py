@@ -8,22 +8,25 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
+from llava_jax.anyres import AnyRes, Size
 from llava_jax.errors import UserError
 from llava_jax.models.compute import Compute
 from llava_jax.models.language import Cache, LanguageConfig, LanguageModel
 from llava_jax.models.projector import Projector, ProjectorConfig
 from llava_jax.models.vision import VisionConfig, VisionTower
+from llava_jax.text.encode import NEWLINE, ImageLayout
 
 Batch = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class LlavaConfig:
-    """The three networks of a LLaVA."""
+    """The three networks of a LLaVA, and whether it looks at images in tiles (LLaVA-1.6)."""
 
     vision: VisionConfig
     projector: ProjectorConfig
     language: LanguageConfig
+    anyres: AnyRes | None = None
 
     def __post_init__(self) -> None:
         vision, merge = self.vision, self.projector.merge
@@ -33,34 +36,62 @@ class LlavaConfig:
                 f"{vision.image_size} pixel image, or would merge a class token: use another "
                 "image_size, merge 1, or feature_select 'patch'"
             )
+        if self.anyres is None:
+            return
+        if any(side % vision.image_size or side < 1 for p in self.anyres.pinpoints for side in p):
+            raise UserError(
+                f"anyres cuts images into tiles of {vision.image_size} pixels: the sides of its "
+                f"pinpoints {self.anyres.pinpoints} must be multiples of that"
+            )
+        if self.anyres.merge != "flat" and vision.features != vision.grid**2:
+            raise UserError(
+                f"anyres with {self.anyres.merge!r} joins patches to a map, where a class token "
+                "has no place: use feature_select 'patch'"
+            )
 
     @property
     def image_tokens(self) -> int:
-        """Positions that one image takes in the sequence."""
+        """Projected features of one view: the positions of an image that is not tiled."""
         return self.vision.features // self.projector.merge**2
+
+    @property
+    def has_newline(self) -> bool:
+        """Whether rows of image features end with a learned embedding."""
+        return self.anyres is not None and self.anyres.has_newline
+
+    def layout(self, size: Size) -> ImageLayout:
+        """What stands in the sequence for an image of (width, height) pixels."""
+        if self.anyres is None:
+            return ImageLayout.plain(self.image_tokens)
+        return self.anyres.layout(size, self.vision.image_size, self.image_tokens)
 
 
 def merge_images(
     embeddings: Float[Array, "batch seq d"],
     image_tokens: Float[Array, "batch slots d"],
     image_slots: Int[Array, "batch seq"],
+    newline: Float[Array, " d"] | None = None,
 ) -> Float[Array, "batch seq d"]:
     """Puts image token `image_slots[b, s]` of row b at position s; -1 leaves the word there.
 
-    A gather inside each row: rows never look at each other, so it shards over the batch.
+    newline: stands where the slot is NEWLINE. A gather inside each row: rows never look at each
+    other, so it shards over the batch.
     """
     gathered = jnp.take_along_axis(
         image_tokens, jnp.maximum(image_slots, 0)[..., None], axis=1, mode="clip"
     )
-    return jnp.where(image_slots[..., None] >= 0, gathered.astype(embeddings.dtype), embeddings)
+    slots, dtype = image_slots[..., None], embeddings.dtype
+    merged = jnp.where(slots >= 0, gathered.astype(dtype), embeddings)
+    return merged if newline is None else jnp.where(slots == NEWLINE, newline.astype(dtype), merged)
 
 
 class Llava(nn.Module):
     """The whole model over the static batch.
 
     A batch holds `tokens`, `positions`, `segments`, `image_slots` int32 [B,S], and the images of
-    each row either as pixels `images` [B,N,H,W,3] (uint8, or float32 already normalised) or as
-    the tower's output computed before, `features` [B,N,P,D].
+    each row (one after another, with AnyRes all views of each) either as pixels `images`
+    [B,N,H,W,3] (uint8, or float32 already normalised) or as the tower's output computed before,
+    `features` [B,N,P,D].
     """
 
     config: LlavaConfig
@@ -71,6 +102,10 @@ class Llava(nn.Module):
         self.vision = VisionTower(config.vision, compute)
         self.projector = Projector(config.projector, config.language.width, compute)
         self.language = LanguageModel(config.language, compute)
+        if config.has_newline:
+            width = config.language.width
+            init = nn.initializers.normal(width**-0.5)
+            self.image_newline = self.param("image_newline", init, (width,), jnp.float32)
 
     def encode_images(self, images: Array) -> Float[Array, "n features d"]:
         """The tower's features of images [n,H,W,3]."""
@@ -90,7 +125,8 @@ class Llava(nn.Module):
     def embed(self, batch: Batch) -> Float[Array, "batch seq d"]:
         """Word embeddings with image tokens in their slots."""
         words = self.language.embed_tokens(batch["tokens"])
-        return merge_images(words, self.image_tokens(batch), batch["image_slots"])
+        newline = self.image_newline if self.config.has_newline else None
+        return merge_images(words, self.image_tokens(batch), batch["image_slots"], newline)
 
     def hidden(self, batch: Batch) -> Float[Array, "batch seq d"]:
         """The decoder's last hidden states: what the loss takes its logits from."""

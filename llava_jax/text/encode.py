@@ -7,9 +7,9 @@ out of step with the tokens: the original counts tokens instead, and masks the w
 counts disagree.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Int32
@@ -23,7 +23,6 @@ from llava_jax.text.templates import (
     Span,
     Template,
     Turn,
-    parse_markers,
     render,
 )
 from llava_jax.text.tokenizer import Tokenizer
@@ -32,9 +31,12 @@ ROLES = {"human": USER, "user": USER, "gpt": ASSISTANT, "assistant": ASSISTANT}
 
 ImagePlacement = Literal["front", "as_written", "collapse"]
 
+NEWLINE = -2
+"""Among image slots: the learned end of a row of an image's features."""
+
 
 class EncodeError(UserError):
-    """A conversation that cannot be learned from; from `encode_record` it names the sample."""
+    """A conversation that cannot be learned from."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,28 @@ class Encoded:
 
 
 @dataclass(frozen=True)
-class Expanded:
-    """A conversation with a position for each image feature.
+class ImageLayout:
+    """What stands in the sequence where an image was.
 
-    tokens: the pad id at image positions. image_slots: n*P + p where feature p (of P) of the
-    conversation's image n stands, else -1.
+    slots: the image's feature (0 up to `features`) at each of its positions, or NEWLINE.
+    features: how many it has, those that stand nowhere included.
+    """
+
+    slots: Int32[np.ndarray, " positions"]
+    features: int
+
+    @staticmethod
+    def plain(features: int) -> "ImageLayout":
+        """Every feature once, in order."""
+        return ImageLayout(np.arange(features, dtype=np.int32), features)
+
+
+@dataclass(frozen=True)
+class Expanded:
+    """A conversation with a position for everything that stands for its images.
+
+    tokens: the pad id at image positions. image_slots: which feature of the conversation's images,
+    counted through them, stands there, or NEWLINE; -1 for words.
     """
 
     tokens: Int32[np.ndarray, " length"]
@@ -69,7 +88,7 @@ def encode_conversation(
     """A conversation to learn from: every answer is learned, with the text that ends it.
 
     turns: (role, message), role "human"/"user" or "gpt"/"assistant"; a message is a string (which
-    holds no image, whatever it says) or a sequence of strings and IMAGE (see `parse_markers`).
+    holds no image, whatever it says) or a sequence of strings and IMAGE (`parse_markers` makes it).
     images: "front" moves a message's only image to its front, with a newline, as LLaVA has done
     since v1.0, and leaves several where they stand; "as_written" leaves all (LLaVA-1.0 as first
     released); "collapse" is the original's code: several become one, at the front.
@@ -86,33 +105,6 @@ def encode_conversation(
     turns = _ordered(turns, template)
     turns = [(role, _placed(content, images)) for role, content in turns]
     return _encode_spans(render(template, turns), template, tokenizer, literal)
-
-
-def encode_record(
-    record: Mapping[str, Any],
-    template: Template,
-    tokenizer: Tokenizer,
-    *,
-    images: ImagePlacement = "front",
-    literal: bool = True,
-) -> Encoded:
-    """A record of LLaVA's JSON; options as in `encode_conversation`.
-
-    "<image>" is a marker only in records with an "image" (a name or a list of names), else text.
-    EncodeError names the record's id and what is wrong; also when the markers that are left (one a
-    message with "collapse") are not as many as the images.
-    """
-    try:
-        turns, image_count = _record_turns(record)
-        encoded = encode_conversation(turns, template, tokenizer, images=images, literal=literal)
-        markers = int((encoded.tokens == IMAGE).sum())
-        if markers != image_count:
-            raise EncodeError(
-                f"It has {markers} <image> markers for {image_count} images: write one for each."
-            )
-        return encoded
-    except EncodeError as error:
-        raise EncodeError(f"Sample {record.get('id')!r} cannot be used. {error}") from None
 
 
 def encode_prompt(
@@ -145,38 +137,31 @@ def encode_prompt(
 
 
 def expand_images(
-    encoded: Encoded, tokens_per_image: int, *, pad_id: int, max_length: int | None = None
+    encoded: Encoded,
+    layouts: Sequence[ImageLayout],
+    *,
+    pad_id: int,
+    max_length: int | None = None,
 ) -> Expanded:
-    """Gives each image its `tokens_per_image` positions, then cuts at `max_length`.
+    """Gives the images, one layout each, their positions, then cuts at `max_length`.
 
     The cut comes after the expansion, as in the original, so it may fall inside an image; what is
     left may then hold nothing to learn, which `loss_mask.any()` tells.
     """
     is_image = encoded.tokens == IMAGE
-    source = np.repeat(np.arange(len(is_image)), np.where(is_image, tokens_per_image, 1))
+    lengths = np.ones(len(is_image), np.int64)
+    slots, features = [np.zeros(0, np.int32)], 0
+    for position, layout in zip(np.flatnonzero(is_image), layouts, strict=True):
+        lengths[position] = len(layout.slots)
+        slots.append(np.where(layout.slots >= 0, layout.slots + features, layout.slots))
+        features += layout.features
+    source = np.repeat(np.arange(len(is_image)), lengths)
     at_image = is_image[source]
-    slots = np.full(len(source), -1, np.int32)
-    slots[at_image] = np.arange(at_image.sum())
+    image_slots = np.full(len(source), -1, np.int32)
+    image_slots[at_image] = np.concatenate(slots)
     tokens = np.where(at_image, pad_id, encoded.tokens[source]).astype(np.int32)
     kept = slice(max_length)
-    return Expanded(tokens[kept], encoded.loss_mask[source][kept], slots[kept])
-
-
-def _record_turns(record: Mapping[str, Any]) -> tuple[list[Turn], int]:
-    """The record's turns and the number of its images."""
-    named = record.get("image") or []
-    image_count = 1 if isinstance(named, str) else len(named)
-    turns: list[Turn] = []
-    try:
-        for message in record["conversations"]:
-            role, text = message["from"], message["value"]
-            if not isinstance(role, str) or not isinstance(text, str):
-                raise EncodeError(f"Message {len(turns)} is not text.")
-            turns.append((role, parse_markers(text) if image_count else text))
-    except (KeyError, TypeError) as error:
-        kind = type(error).__name__
-        raise EncodeError(f"It is not in LLaVA's format ({kind}: {error}).") from None
-    return turns, image_count
+    return Expanded(tokens[kept], encoded.loss_mask[source][kept], image_slots[kept])
 
 
 def _role(number: int, role: str) -> str:

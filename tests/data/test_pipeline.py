@@ -246,7 +246,7 @@ def test_sizes_that_do_not_go_together(captions, encoder):
         make(length=4)
 
 
-def test_a_state_of_other_data_is_refused(mixture, captions, encoder):
+def test_a_state_of_other_data_is_refused(mixture):
     state = iter(mixture()).get_state()
     with pytest.raises(UserError, match="belongs to other data"):
         iter(mixture(pack_rows=False)).set_state(state)

@@ -10,14 +10,16 @@ import pytest
 from PIL import Image
 
 from llava_jax.errors import UserError
-from llava_jax.inference import engine as engine_module
-from llava_jax.inference import generate
+from llava_jax.inference import generate, sight
 from llava_jax.inference.engine import Answer, Engine, Request, ask, in_compute_dtype
 from llava_jax.inference.sampling import SamplingParams
 from llava_jax.models.compute import Compute
 from llava_jax.models.llava import Llava
+from llava_jax.text.encode import encode_prompt
 from llava_jax.text.templates import ASSISTANT, IMAGE, USER
 from tests.inference import tiny
+from tests.inference.tokens import limits_of, run
+from tests.models.batches import make_batch
 
 DRAWN = SamplingParams(1.0, top_k=50, seed=11)
 
@@ -140,7 +142,7 @@ def test_each_distinct_image_is_computed_once(monkeypatch: pytest.MonkeyPatch):
     assert sum(computed) == 2
     engine.generate([ask("c", cat, tiny.picture(3), max_new_tokens=1)])  # the cat is known
     assert sum(computed) == 3
-    monkeypatch.setattr(engine_module, "_KEPT_FEATURES", 0)  # room for the newest call's alone
+    monkeypatch.setattr(sight, "_KEPT_FEATURES", 0)  # room for the newest call's alone
     engine.generate([ask("d", cat, max_new_tokens=1)])
     assert sum(computed) == 3
     engine.generate([ask("e", bus, max_new_tokens=1)])
@@ -237,3 +239,59 @@ def test_casting_parameters_beforehand_changes_no_answer():
     }
     logits = [jax.jit(model.apply)({"params": p}, batch) for p in (params, cast)]
     np.testing.assert_array_equal(*logits)
+
+
+# Images in tiles
+
+PICTURES = [(100, 40), (30, 90), (7, 9), (300, 1)]
+
+
+@pytest.fixture(scope="module")
+def tiling() -> Engine:
+    return tiny.engine(config=tiny.TILES)
+
+
+def tiled_requests() -> list[Request]:
+    pictures = [tiny.picture(i, *shape) for i, shape in enumerate(PICTURES)]
+    alone = [ask("What?", picture, max_new_tokens=9) for picture in pictures]
+    return [*alone, ask("Which?", *pictures[:3], max_new_tokens=9), ask("No picture")]
+
+
+@pytest.fixture(scope="module")
+def tiled_answers(tiling: Engine) -> list[Answer]:
+    return tiling.generate(tiled_requests())
+
+
+def test_prompts_take_what_each_image_takes(tiling: Engine, tiled_answers: list[Answer]):
+    (text,) = tiling.generate([ask("What?", max_new_tokens=1)])
+    for shape, answer in zip(PICTURES, tiled_answers, strict=False):
+        layout = tiny.TILES.layout(shape)
+        assert answer.prompt_tokens == text.prompt_tokens + len(layout.slots) + len("\n")
+
+
+def test_tiled_answers_are_the_model_s_own(tiling: Engine, tiled_answers: list[Answer]):
+    """Against prefill and decode over a batch that was put together here."""
+    anyres, requests = tiny.TILES.anyres, tiled_requests()
+    assert anyres is not None
+    pictures = [p for r in requests for p in r.images if isinstance(p, Image.Image)]
+    ids = [
+        encode_prompt(request.turns, tiling.template, tiling.tokenizer, as_trained=True).tolist()
+        for request in requests
+    ]
+    views = np.concatenate([anyres.views(picture, 56) for picture in pictures])
+    layouts = [tiny.TILES.layout(picture.size) for picture in pictures]
+    batch = make_batch(ids, tiny.TILES.image_tokens, views, layouts=layouts)
+    model = (tiny.TILES, Compute(), tiny.random_params(tiny.TILES, Compute()))
+    limits = limits_of(len(ids), [len(answer.tokens) for answer in tiled_answers])
+    expected = run(model, batch, limits, room=256)
+    assert [answer.tokens for answer in tiled_answers] == expected
+
+
+def test_a_tiled_answer_alone_and_streamed(tiling: Engine, tiled_answers: list[Answer]):
+    assert len({answer.text for answer in tiled_answers}) == len(tiled_answers)
+    assert "".join(tiling.stream(tiled_requests()[4])) == tiled_answers[4].text
+
+
+def test_a_broken_image_of_a_tiling_model_is_refused(tiling: Engine):
+    with pytest.raises(UserError, match="cannot read the image"):
+        tiling.generate([ask("broken", b"no image")])

@@ -9,6 +9,7 @@ from PIL import Image
 from tokenizers import decoders, models, pre_tokenizers
 
 from llava_jax import partition
+from llava_jax.anyres import AnyRes
 from llava_jax.inference.engine import Engine
 from llava_jax.models.compute import Compute
 from llava_jax.models.llava import Llava, LlavaConfig, abstract_params
@@ -22,6 +23,7 @@ CONFIG = LlavaConfig(
     ProjectorConfig("mlp2x_gelu", merge=2),
     replace(LANGUAGE["tiny_llama"], vocab_size=262, max_length=256),
 )
+TILES = replace(CONFIG, anyres=AnyRes(((112, 56), (112, 112), (56, 168))))
 
 
 def tokenizer() -> Tokenizer:
@@ -51,10 +53,10 @@ def random_params(config: LlavaConfig, compute: Compute, seed: int = 0) -> dict[
     return partition.unflatten({path: drawn(path, leaf.shape) for path, leaf in leaves.items()})
 
 
-def engine(template: str = "chatml", **options: Any) -> Engine:
+def engine(template: str = "chatml", config: LlavaConfig = CONFIG, **options: Any) -> Engine:
     compute = Compute()
-    params = random_params(CONFIG, compute)
-    return Engine(CONFIG, params, compute, tokenizer(), template, "pad", **options)
+    params = random_params(config, compute)
+    return Engine(config, params, compute, tokenizer(), template, "pad", **options)
 
 
 def picture(seed: int, width: int = 40, height: int = 30) -> Image.Image:

@@ -1,13 +1,14 @@
 """The static batch from short lists of token ids, and the loss over it."""
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from llava_jax.text.encode import Encoded, expand_images
+from llava_jax.text.encode import Encoded, ImageLayout, expand_images
 from llava_jax.text.templates import IMAGE
 
 IGNORE = -100
@@ -18,6 +19,7 @@ def make_batch(
     per_image: int,
     images: np.ndarray,
     *,
+    layouts: Sequence[ImageLayout] | None = None,
     learned: Sequence[Sequence[bool]] | None = None,
     slots: int | None = None,
     length: int | None = None,
@@ -26,7 +28,9 @@ def make_batch(
     """Rows of ids with IMAGE in them -> a batch padded to one length.
 
     Args:
+      per_image: features of each image [H,W,3].
       images: of all rows in reading order [n,H,W,3]; each row takes as many as it has IMAGEs.
+      layouts: of the IMAGEs, whose views `images` are then; None is one view for each.
       learned: which ids are to be predicted; None is all words.
       slots: image slots a row; None is the most that any row needs (at least one).
       length: positions a row, what is longer is cut off; None is the longest row.
@@ -35,8 +39,16 @@ def make_batch(
     if learned is None:
         learned = [[token != IMAGE for token in row] for row in rows]
     encoded = [Encoded(np.int32(a), np.array(b)) for a, b in zip(rows, learned, strict=True)]
-    expanded = [expand_images(e, per_image, pad_id=0, max_length=length) for e in encoded]
-    counts = [list(row).count(IMAGE) for row in rows]
+    markers = [list(row).count(IMAGE) for row in rows]
+    if layouts is None:
+        layouts = [ImageLayout.plain(per_image)] * sum(markers)
+    remaining = iter(layouts)
+    apart = [list(islice(remaining, count)) for count in markers]
+    expanded = [
+        expand_images(e, mine, pad_id=0, max_length=length)
+        for e, mine in zip(encoded, apart, strict=True)
+    ]
+    counts = [sum(layout.features for layout in mine) // per_image for mine in apart]
     shape = (len(rows), length or max(len(e.tokens) for e in expanded))
     batch: dict[str, Any] = {
         "tokens": np.zeros(shape, np.int32),

@@ -8,6 +8,7 @@ import torch
 
 from llava_jax import partition
 from llava_jax.weights import rules
+from llava_jax.weights.stored import StoredTensor
 
 torch.set_num_threads(1)
 
@@ -29,11 +30,12 @@ def parameters(
     tensors: Mapping[str, torch.Tensor], table: rules.Table, scan_layers: bool = False
 ) -> dict[str, Any]:
     """A model's tensors (weights, or their gradients) under our names."""
+    arrays = {name: tensor.detach().numpy() for name, tensor in tensors.items()}
     source = {
-        name: rules.StoredTensor(tuple(tensor.shape), tensor.detach().numpy)
-        for name, tensor in tensors.items()
+        name: StoredTensor(array.shape, array.dtype, lambda array=array: array)
+        for name, array in arrays.items()
     }
-    leaves = rules.read(table, source, scan_layers=scan_layers)
+    leaves = rules.read(rules.as_ours(table, source), scan_layers=scan_layers)
     return partition.unflatten({path: jnp.asarray(leaf) for path, leaf in leaves})
 
 
