@@ -19,7 +19,10 @@ from llava_jax.errors import UserError
 if TYPE_CHECKING:
     from llava_jax.inference.chat import Chat
 
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Folder of a training run.", required=True)
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "A training run, or any checkpoint that convert.py reads.", required=True
+)
+_TEMPLATE = flags.DEFINE_string("template", "", "Conversation template instead of its own.")
 _IMAGE = flags.DEFINE_string("image", None, "Image file to talk about.")
 _PROMPT = flags.DEFINE_string("prompt", None, "Answer this and exit; without it: a conversation.")
 _SYSTEM = flags.DEFINE_string("system", None, "Instead of the template's system prompt.")
@@ -54,22 +57,20 @@ def _load() -> "Chat":
     from llava_jax.inference.chat import Chat
     from llava_jax.inference.engine import Engine
     from llava_jax.inference.sampling import SamplingParams
-    from llava_jax.models.compute import local_compute
-    from llava_jax.weights.workdir import load_recipe, load_trained
+    from llava_jax.weights.opening import load_model
 
     sampling = SamplingParams(_TEMPERATURE.value, _TOP_K.value, _TOP_P.value, _SEED.value)
     image = load_image(Path(_IMAGE.value).expanduser()) if _IMAGE.value else None
-    workdir = Path(_CHECKPOINT.value).expanduser()
-    print(f"reading {workdir} ...", file=sys.stderr)
-    compute = local_compute(load_recipe(workdir).dtype)
-    trained = load_trained(workdir, compute)
+    print(f"reading {_CHECKPOINT.value} ...", file=sys.stderr)
+    model = load_model(_CHECKPOINT.value, _TEMPLATE.value)
     engine = Engine(
-        trained.config,
-        trained.params,
-        compute,
-        trained.tokenizer,
-        trained.template,
-        trained.image_mode,
+        model.config,
+        model.params,
+        model.compute,
+        model.tokenizer,
+        model.template,
+        model.image_mode,
+        as_trained=model.as_trained,
     )
     return Chat(
         engine,

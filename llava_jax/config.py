@@ -7,6 +7,7 @@ below, whose comments are the reference for every key.
 
 import dataclasses
 import os
+import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,19 +119,19 @@ class Recipe:
 
 def new_stage() -> ml_collections.ConfigDict:
     """A stage with every key at its default."""
-    stage = ml_collections.ConfigDict(_plain(Stage()), convert_dict=True).lock()
+    stage = ml_collections.ConfigDict(plain(Stage()), convert_dict=True).lock()
     stage.data.unlock()  # its keys are the recipe's own names for its sources
     return stage
 
 
 def new_source(path: str, images: str = "", weight: float = 1.0) -> ml_collections.ConfigDict:
     """One source of a mixture."""
-    return ml_collections.ConfigDict(_plain(Source(path, images, weight))).lock()
+    return ml_collections.ConfigDict(plain(Source(path, images, weight))).lock()
 
 
 def new_recipe(*stages: str) -> ml_collections.ConfigDict:
     """A recipe with the named stages and every key at its default, locked against new keys."""
-    config = ml_collections.ConfigDict(_plain(Recipe()), convert_dict=True)
+    config = ml_collections.ConfigDict(plain(Recipe()), convert_dict=True)
     config.stages = stages
     for name in stages:
         config.stage[name] = new_stage()
@@ -143,21 +144,11 @@ def parse(config: ml_collections.ConfigDict) -> Recipe:
     Raises:
       UserError: a key that does not exist, or a value that cannot be what its key wants.
     """
-    recipe = _build(Recipe, config.to_dict(), "config")
+    recipe = build(Recipe, config.to_dict(), "config")
     unknown = [name for name in recipe.stages if name not in recipe.stage]
     if unknown or not recipe.stages:
         raise UserError(f"config.stages must name stages of {sorted(recipe.stage)}, not {unknown}")
     return recipe
-
-
-def to_dict(recipe: Recipe) -> dict[str, Any]:
-    """Plain nested values that JSON can hold; `from_dict` reads them back."""
-    return _plain(recipe)
-
-
-def from_dict(values: dict[str, Any]) -> Recipe:
-    """A recipe that was saved with `to_dict`."""
-    return _build(Recipe, values, "config")
 
 
 def cache_folder() -> Path:
@@ -165,32 +156,40 @@ def cache_folder() -> Path:
     return Path(os.environ.get("LLAVA_JAX_CACHE") or Path.home() / ".cache" / "llava_jax")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Dataclasses as nested dicts that JSON can hold."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     return value
 
 
-def _build(kind: Any, value: Any, where: str) -> Any:
-    """A value of type `kind` from plain data; `where` names the place in an error."""
+def build(kind: Any, value: Any, where: str) -> Any:
+    """A value of type `kind` from plain data: the inverse of `plain`.
+
+    where: names the place in an error.
+    Raises:
+      UserError: a key that does not exist, or a value that cannot be what its key wants.
+    """
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is types.UnionType:  # always one type or None
+        return None if value is None else build(arguments[0], value, where)
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         fields = typing.get_type_hints(kind)
         unknown = sorted(set(_expect(dict, value, "a group of keys", where)) - set(fields))
         if unknown:
             raise UserError(f"{where} has no key {unknown[0]!r}; it has {sorted(fields)}")
-        return kind(**{k: _build(fields[k], v, f"{where}.{k}") for k, v in value.items()})
+        return kind(**{k: build(fields[k], v, f"{where}.{k}") for k, v in value.items()})
     if origin is dict:
         items = _expect(dict, value, "a group of keys", where).items()
-        return {k: _build(arguments[1], v, f"{where}.{k}") for k, v in items}
+        return {k: build(arguments[1], v, f"{where}.{k}") for k, v in items}
     if origin is tuple:
         values = _expect((list, tuple), value, "a list", where)
         kinds = arguments[:1] * len(values) if arguments[-1] is Ellipsis else arguments
         if len(values) != len(kinds):
             raise UserError(f"{where} must have {len(kinds)} parts, not {value!r}")
-        return tuple(_build(t, v, where) for t, v in zip(kinds, values, strict=True))
+        return tuple(build(t, v, where) for t, v in zip(kinds, values, strict=True))
     if origin is Literal:
         if value not in arguments:
             raise UserError(f"{where} must be one of {list(arguments)}, not {value!r}")

@@ -37,7 +37,8 @@ def test_a_recipe_is_read_typed():
 
 def test_a_recipe_survives_json():
     parsed = config.parse(recipe())
-    assert config.from_dict(json.loads(json.dumps(config.to_dict(parsed)))) == parsed
+    stored = json.loads(json.dumps(config.plain(parsed)))
+    assert config.build(config.Recipe, stored, "config") == parsed
 
 
 def test_stages_do_not_share_their_values():
@@ -75,14 +76,14 @@ def test_a_key_that_does_not_exist_cannot_be_set(place: str):
     ],
 )
 def test_a_wrong_value_is_refused_by_name(path: str, value, message: str):
-    values = config.to_dict(config.parse(config.new_recipe("align")))
+    values = config.plain(config.parse(config.new_recipe("align")))
     *parents, key = path.split(".")
     inner = values
     for parent in parents:
         inner = inner.setdefault(parent, {})
     inner[key] = value
     with pytest.raises(UserError, match=message):
-        config.from_dict(values)
+        config.build(config.Recipe, values, "config")
 
 
 @pytest.mark.parametrize("stages", [("align", "later"), ()])
@@ -94,9 +95,9 @@ def test_stages_that_are_not_there_are_refused(stages: tuple[str, ...]):
 
 
 def test_a_whole_number_is_a_rate():
-    values = config.to_dict(config.parse(config.new_recipe("align")))
+    values = config.plain(config.parse(config.new_recipe("align")))
     values["stage"]["align"]["epochs"] = 3
-    epochs = config.from_dict(values).stage["align"].epochs
+    epochs = config.build(config.Recipe, values, "config").stage["align"].epochs
     assert (epochs, type(epochs)) == (3.0, float)
 
 

@@ -1,24 +1,33 @@
 """The networks a recipe starts from, wherever their weights lie."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from llava_jax import partition
 from llava_jax.config import Recipe
 from llava_jax.errors import UserError
 from llava_jax.models.compute import Compute
+from llava_jax.models.language import LanguageConfig
 from llava_jax.models.llava import Llava, LlavaConfig, init_params
 from llava_jax.models.sizes import llava_config
+from llava_jax.models.vision import VisionConfig
 from llava_jax.text.tokenizer import Tokenizer
 from llava_jax.weights import dinov2_onnx, gguf, huggingface, wheels
+from llava_jax.weights.hub import find_folder
+from llava_jax.weights.projectors import open_projector
+from llava_jax.weights.stored import StoredTensor
+from llava_jax.weights.stored_llava import StoredLlava, Usage, load
+from llava_jax.weights.tokenizers import read_tokenizer
 
 POCKET = "pocket"
-_HUB_FILES = ("*.safetensors", "*.json", "tokenizer.model")
 
 
 class Base(NamedTuple):
-    """An untrained LLaVA: pretrained tower and decoder, and a fresh projector between them."""
+    """An untrained LLaVA: pretrained tower and decoder, and a first projector between them."""
 
     config: LlavaConfig
     params: partition.Params
@@ -26,23 +35,51 @@ class Base(NamedTuple):
 
 
 def load_base(recipe: Recipe, compute: Compute) -> Base:
-    """Reads the recipe's weights; the projector's are drawn from its seed.
+    """Reads the recipe's weights; without a saved projector, its own are drawn from the seed.
 
     Raises:
       UserError: weights that are missing, damaged, or of another size than the recipe names.
     """
+    base = open_base(recipe)
+    params = load(base, scan_layers=compute.scan_layers)
+    return Base(base.config, params, read_tokenizer(_tokenizer_place(recipe.weights.language)))
+
+
+def open_base(recipe: Recipe) -> StoredLlava:
+    """The same, not yet read; its tower is whole, where its source is."""
     config = llava_config(recipe.model)
-    vision_config, vision = _load_vision(recipe.weights.vision, config, compute.scan_layers)
-    language_config, language, tokenizer = _load_language(
-        recipe.weights.language, compute.scan_layers
-    )
+    vision_config, vision = _open_vision(recipe.weights.vision, config.vision)
+    language_config, language = _open_language(recipe.weights.language)
     _check_same(recipe.model.vision, config.vision, vision_config)
     _check_same(recipe.model.language, config.language, language_config)
-    projector = fresh_projector(config, recipe.seed)
-    return Base(config, {"vision": vision, "projector": projector, "language": language}, tokenizer)
+    if recipe.weights.projector:
+        kind, projector = open_projector(Path(recipe.weights.projector).expanduser(), config)
+        if kind != config.projector.kind:
+            raise UserError(
+                f"{recipe.weights.projector} is a projector of kind {kind!r}, the recipe's is "
+                f"{config.projector.kind!r}"
+            )
+    else:
+        projector = fresh_projector(config, recipe.seed)
+    return StoredLlava(
+        config,
+        joined(vision, projector, language),
+        Usage(tower=recipe.weights.vision, vocabulary=config.language.vocab_size),
+        _tokenizer_place(recipe.weights.language),
+    )
 
 
-def fresh_projector(config: LlavaConfig, seed: int) -> partition.Params:
+def joined(
+    vision: Mapping[str, StoredTensor],
+    projector: Mapping[str, StoredTensor],
+    language: Mapping[str, StoredTensor],
+) -> dict[str, StoredTensor]:
+    """The three networks' tensors by full path."""
+    parts = {"vision": vision, "projector": projector, "language": language}
+    return {f"{part}/{path}": tensor for part, of in parts.items() for path, tensor in of.items()}
+
+
+def fresh_projector(config: LlavaConfig, seed: int) -> dict[str, StoredTensor]:
     """An untrained projector, as torch would initialise it, float32."""
     # The other two networks shrink to nothing: only the projector's own sizes matter here.
     vision = dataclasses.replace(
@@ -50,52 +87,42 @@ def fresh_projector(config: LlavaConfig, seed: int) -> partition.Params:
     )
     language = dataclasses.replace(config.language, vocab_size=1, depth=0)
     small = dataclasses.replace(config, vision=vision, language=language)
-    return init_params(Llava(small, Compute()), seed)["projector"]
+    leaves = partition.flatten(init_params(Llava(small, Compute()), seed)["projector"])
+    return {path: StoredTensor.of(np.asarray(leaf)) for path, leaf in leaves.items()}
 
 
-def _load_vision(source: str, config: LlavaConfig, scan_layers: bool) -> tuple[Any, Any]:
+def _tokenizer_place(source: str) -> Path:
+    return _gguf_file(source) if _is_gguf(source) else find_folder(source)
+
+
+def _is_gguf(source: str) -> bool:
+    return source == POCKET or source.endswith(".gguf")
+
+
+def _gguf_file(source: str) -> Path:
+    return wheels.fetch(wheels.POCKET_LANGUAGE) if source == POCKET else Path(source)
+
+
+def _open_vision(source: str, wanted: VisionConfig) -> tuple[VisionConfig, Any]:
     if source == POCKET:
-        path = wheels.fetch(wheels.POCKET_TOWER)
-        return dinov2_onnx.load(path, config=config.vision, scan_layers=scan_layers)
+        return dinov2_onnx.open_vision(wheels.fetch(wheels.POCKET_TOWER), wanted)
     folder = find_folder(source)
     stored = huggingface.read_vision_config(folder)
     # Size and selection of features are the recipe's; everything else is the checkpoint's.
-    wanted = dataclasses.replace(
+    chosen = dataclasses.replace(
         stored,
-        feature_layers=config.vision.feature_layers,
-        feature_select=config.vision.feature_select,
-        image_size=config.vision.image_size,
-        positions=config.vision.positions,
+        feature_layers=wanted.feature_layers,
+        feature_select=wanted.feature_select,
+        image_size=wanted.image_size,
+        positions=wanted.positions,
     )
-    return huggingface.load_vision(folder, config=wanted, scan_layers=scan_layers)
+    return huggingface.open_vision(folder, chosen)
 
 
-def _load_language(source: str, scan_layers: bool) -> tuple[Any, Any, Tokenizer]:
-    if source == POCKET or source.endswith(".gguf"):
-        path = wheels.fetch(wheels.POCKET_LANGUAGE) if source == POCKET else Path(source)
-        config, params = gguf.load(path, scan_layers=scan_layers)
-        return config, params, gguf.load_tokenizer(path)
-    folder = find_folder(source)
-    config, params = huggingface.load_language(folder, scan_layers=scan_layers)
-    return config, params, Tokenizer.from_folder(folder)
-
-
-def find_folder(source: str) -> Path:
-    """A folder on this machine, or the cached copy of a model on the Hugging Face hub."""
-    if Path(source).is_dir():
-        return Path(source)
-    if source.count("/") != 1 or source.startswith((".", "/", "~")):
-        raise UserError(f"no folder {source}: pass a folder with weights, or a hub's owner/name")
-    from huggingface_hub import snapshot_download  # slow to import, and needed only here
-
-    try:
-        return Path(snapshot_download(source, allow_patterns=list(_HUB_FILES)))
-    except Exception as error:
-        raise UserError(
-            f"{source} is no folder here and could not be fetched from the hub "
-            f"({type(error).__name__}: {error}); download it where there is a network and pass "
-            "its folder instead"
-        ) from error
+def _open_language(source: str) -> tuple[LanguageConfig, Any]:
+    if _is_gguf(source):
+        return gguf.open_language(_gguf_file(source))
+    return huggingface.open_language(find_folder(source))
 
 
 def _check_same(name: str, wanted: Any, stored: Any) -> None:

@@ -165,14 +165,24 @@ class Dialect:
         # A torch.nn.Sequential in which every other module is a GELU.
         return [f"{self.projector}.{2 * i}" for i in range(config.depth)]
 
+    def projector_table(self, config: ProjectorConfig) -> Table:
+        """Our projector <-> this dialect's."""
+        names = enumerate(self.dense_names(config))
+        return Table.of([rule for i, name in names for rule in dense(f"dense_{i}", name)], 0)
+
+    def newline_table(self, config: LlavaConfig) -> Table:
+        """The end of a row of image features; the original's files may hold one unused."""
+        inside = "model." if self.projector.startswith("model.") else ""
+        if config.has_newline:
+            return Table.of([Rule("image_newline", inside + "image_newline")], 0)
+        return Table({}, (r"model\.image_newline",) if self.name == "original" else ())
+
     def table(self, config: LlavaConfig) -> Table:
         """Our whole model <-> this dialect."""
-        names = self.dense_names(config.projector)
-        projector = [rule for i, name in enumerate(names) for rule in dense(f"dense_{i}", name)]
-        carried = (r"model\.image_newline",) if self.name == "original" else ()
         return (
             vision_table(config.vision).under("vision/", self.vision)
-            | Table.of(projector, 0, carried).under("projector/", "")
+            | self.projector_table(config.projector).under("projector/", "")
+            | self.newline_table(config)
             | language_table(config.language, self.body, self.head).under("language/", "")
         )
 
@@ -187,14 +197,25 @@ class Dialect:
         return tower and has(self.body + "layers.") and has(self.projector)
 
 
+HUGGING_FACE = Dialect(
+    "transformers 4 on disk",
+    "vision_tower.vision_model.",
+    "language_model.model.",
+    "language_model.lm_head.weight",
+    "multi_modal_projector.",
+)
+"""The one that is written: transformers 4 and 5 both read it."""
+
+ORIGINAL = Dialect(
+    "original",
+    "model.vision_tower.vision_tower.vision_model.",
+    "model.",
+    "lm_head.weight",
+    "model.mm_projector",
+)
+
 DIALECTS = (
-    Dialect(
-        "transformers 4 on disk",
-        "vision_tower.vision_model.",
-        "language_model.model.",
-        "language_model.lm_head.weight",
-        "multi_modal_projector.",
-    ),
+    HUGGING_FACE,
     Dialect(
         "transformers 5 on disk",
         "vision_tower.",
@@ -216,13 +237,7 @@ DIALECTS = (
         "lm_head.weight",
         "model.multi_modal_projector.",
     ),
-    Dialect(
-        "original",
-        "model.vision_tower.vision_tower.vision_model.",
-        "model.",
-        "lm_head.weight",
-        "model.mm_projector",
-    ),
+    ORIGINAL,
 )
 
 

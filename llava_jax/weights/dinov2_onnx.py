@@ -20,15 +20,16 @@ from llava_jax.models.vision import VisionConfig
 from llava_jax.partition import unflatten
 from llava_jax.weights.dialects import vision_table
 from llava_jax.weights.hf_configs import vision_config
-from llava_jax.weights.rules import StoredTensor, check, read
+from llava_jax.weights.rules import as_ours, check, read
 from llava_jax.weights.shapes import vision_shapes
+from llava_jax.weights.stored import StoredTensor
 
 _BACKBONE = "backbone."
 _HEAD_DIM = 64  # of every DINOv2; the graph keeps it only in reshapes
 
 
 def _stored(array: np.ndarray) -> StoredTensor:
-    return StoredTensor(array.shape, lambda: array)
+    return StoredTensor(array.shape, array.dtype, lambda: array)
 
 
 def _dense_kernels(
@@ -122,21 +123,13 @@ def read_config(path: Path | str) -> VisionConfig:
     return _config(open_graph(path), path)
 
 
-def load(
-    path: Path | str,
-    *,
-    config: VisionConfig | None = None,
-    scan_layers: bool = False,
-    dtype: Any = None,
-) -> tuple[VisionConfig, dict[str, Any]]:
-    """Reads the tower.
+def open_vision(
+    path: Path | str, config: VisionConfig | None = None
+) -> tuple[VisionConfig, dict[str, StoredTensor]]:
+    """The tower's configuration and tensors, by our paths below `vision/`.
 
     Args:
-      config: instead of `read_config`'s, for another image size or selected layer.
-      scan_layers: whether layers come stacked on axis 0.
-      dtype: what to convert to; None keeps the stored one.
-    Returns:
-      the configuration and the parameters below `vision/`, numpy arrays.
+      config: instead of the file's (`read_config`), for another image size or selected layer.
     Raises:
       UserError naming tensors that are missing, unknown or misshapen.
     """
@@ -144,4 +137,21 @@ def load(
     config = config or _config(source, path)
     table = vision_table(config)
     check(table, vision_shapes(config), source, str(path))
-    return config, unflatten(dict(read(table, source, scan_layers=scan_layers, dtype=dtype)))
+    return config, as_ours(table, source)
+
+
+def load(
+    path: Path | str,
+    *,
+    config: VisionConfig | None = None,
+    scan_layers: bool = False,
+    dtype: Any = None,
+) -> tuple[VisionConfig, dict[str, Any]]:
+    """Reads what `open_vision` opens: the configuration and the parameters, numpy arrays.
+
+    Args:
+      scan_layers: whether layers come stacked on axis 0.
+      dtype: what to convert to; None keeps the stored one.
+    """
+    config, tensors = open_vision(path, config)
+    return config, unflatten(dict(read(tensors, scan_layers=scan_layers, dtype=dtype)))

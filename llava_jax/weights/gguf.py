@@ -20,8 +20,9 @@ from llava_jax.partition import unflatten
 from llava_jax.text.tokenizer import Tokenizer
 from llava_jax.weights.dialects import gguf_table
 from llava_jax.weights.gguf_tokenizer import build_tokenizer
-from llava_jax.weights.rules import StoredTensor, check, read
+from llava_jax.weights.rules import as_ours, check, read
 from llava_jax.weights.shapes import language_shapes
+from llava_jax.weights.stored import StoredTensor
 
 # A mark in the file's chat template -> ours; the first one found counts.
 _TEMPLATES = {"named SmolLM, trained by Hugging Face": "smollm2", "<|im_start|>": "chatml"}
@@ -54,7 +55,9 @@ def _parse(path: Path, _modified: int) -> _File:
             f"{path} is truncated, damaged or no GGUF file; fetch it again ({error})"
         ) from error
     tensors = {
-        tensor.name: StoredTensor(tuple(int(n) for n in reversed(tensor.shape)), _reader(tensor))
+        tensor.name: StoredTensor(
+            tuple(int(n) for n in reversed(tensor.shape)), np.dtype(np.float32), _reader(tensor)
+        )
         for tensor in reader.tensors
     }
     return _File(path, metadata, tensors)
@@ -132,16 +135,11 @@ def _rope_scaling(file: _File, head_dim: int, theta: float) -> RopeScaling | Non
     return scaling
 
 
-def load(
-    path: Path | str, *, scan_layers: bool = False, dtype: Any = np.float32
-) -> tuple[LanguageConfig, dict[str, Any]]:
-    """Reads a language model; rotary pairs are reordered from llama.cpp's neighbours to halves.
+def open_language(path: Path | str) -> tuple[LanguageConfig, dict[str, StoredTensor]]:
+    """A language model's configuration and tensors, by our paths below `language/`, float32.
 
-    Args:
-      scan_layers: whether layers come stacked on axis 0.
-      dtype: what the dequantised float32 is converted to.
-    Returns:
-      the configuration and the parameters below `language/`, numpy arrays.
+    Rotary pairs are reordered from llama.cpp's neighbours to halves.
+
     Raises:
       UserError where the file is missing, damaged or of another architecture; it names tensors
       that are missing, unknown or misshapen.
@@ -150,7 +148,20 @@ def load(
     config = _language_config(file)
     table = gguf_table(config)
     check(table, language_shapes(config), file.tensors, str(path))
-    return config, unflatten(dict(read(table, file.tensors, scan_layers=scan_layers, dtype=dtype)))
+    return config, as_ours(table, file.tensors)
+
+
+def load(
+    path: Path | str, *, scan_layers: bool = False, dtype: Any = np.float32
+) -> tuple[LanguageConfig, dict[str, Any]]:
+    """Reads what `open_language` opens: the configuration and the parameters, numpy arrays.
+
+    Args:
+      scan_layers: whether layers come stacked on axis 0.
+      dtype: what the dequantised float32 is converted to.
+    """
+    config, tensors = open_language(path)
+    return config, unflatten(dict(read(tensors, scan_layers=scan_layers, dtype=dtype)))
 
 
 def load_tokenizer(path: Path | str) -> Tokenizer:

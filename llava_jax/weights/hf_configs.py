@@ -4,11 +4,13 @@ Such a file leaves out whatever equals its class's default, so the defaults of t
 part of the format; they are written down here and compared with transformers in the tests.
 """
 
+import ast
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from llava_jax.anyres import AnyRes, Merge, Size
 from llava_jax.errors import UserError
 from llava_jax.models.attention import RopeScaling
 from llava_jax.models.language import LanguageConfig
@@ -67,6 +69,9 @@ LLAVA_DEFAULTS: Json = {
     "projector_hidden_act": "gelu",
     "multimodal_projector_bias": True,
 }
+LLAVA_NEXT_DEFAULTS: Json = LLAVA_DEFAULTS | {
+    "image_grid_pinpoints": [[336, 672], [672, 336], [672, 672], [1008, 336], [336, 1008]],
+}
 LLAVA_TOWER: Json = {
     "model_type": "clip_vision_model",
     "hidden_size": 1024,
@@ -76,7 +81,7 @@ LLAVA_TOWER: Json = {
     "image_size": 336,
     "patch_size": 14,
 }
-"""What LlavaConfig takes for a vision_config that is absent altogether."""
+"""What LlavaConfig and LlavaNextConfig take for a vision_config that is absent altogether."""
 
 _ACTIVATIONS = {"quick_gelu": "quick_gelu", "gelu": "gelu", "gelu_pytorch_tanh": "gelu_tanh"}
 
@@ -236,16 +241,49 @@ def _feature(layers: int | list[int], select: str) -> Json:
     return {"feature_layers": tuple(layers), "feature_select": names[select]}
 
 
+def _pinpoints(stored: Any) -> tuple[Size, ...]:
+    """Pairs of a list, or of its text, as the original's flags leave it."""
+    try:
+        pairs = ast.literal_eval(stored) if isinstance(stored, str) else stored
+        pinpoints = tuple((int(a), int(b)) for a, b in pairs)
+    except (ValueError, TypeError, SyntaxError):
+        pinpoints = ()
+    if not pinpoints:
+        raise UserError(
+            f"image_grid_pinpoints {stored!r} is not supported: give a list of sizes in pixels, "
+            "like [[336, 672], [672, 336]]"
+        )
+    return pinpoints
+
+
 def llava_config(raw: Json, processor: Json) -> LlavaConfig:
-    """config.json of LlavaForConditionalGeneration -> LlavaConfig."""
-    values = _with_defaults(raw, LLAVA_DEFAULTS)
+    """config.json of LlavaForConditionalGeneration or LlavaNext's -> LlavaConfig."""
+    tiled = raw.get("model_type") == "llava_next"
+    values = _with_defaults(raw, LLAVA_NEXT_DEFAULTS if tiled else LLAVA_DEFAULTS)
     wanted = {"projector_hidden_act": "gelu", "multimodal_projector_bias": True}
     _require(values, wanted, "projector")
     tower = dict(raw.get("vision_config") or LLAVA_TOWER)
     vision = vision_config({"model_type": "clip_vision_model"} | tower, processor)
     language = language_config(raw.get("text_config") or {})
     choice = _feature(values["vision_feature_layer"], values["vision_feature_select_strategy"])
-    return LlavaConfig(replace(vision, **choice), ProjectorConfig(), language)
+    anyres = None
+    if tiled:  # (height, width) here; there is no other merge
+        anyres = AnyRes(tuple((w, h) for h, w in _pinpoints(values["image_grid_pinpoints"])))
+    return LlavaConfig(replace(vision, **choice), ProjectorConfig(), language, anyres)
+
+
+def _original_anyres(raw: Json) -> AnyRes | None:
+    """(width, height), as AnyRes has them."""
+    aspect = raw.get("image_aspect_ratio") or "square"
+    if not aspect.startswith("anyres"):
+        return None
+    if aspect != "anyres":
+        raise UserError(f"image_aspect_ratio {aspect!r} is not supported, only 'anyres' is")
+    merge: Any = raw.get("mm_patch_merge_type") or "flat"
+    if merge not in get_args(Merge):
+        known = ", ".join(get_args(Merge))
+        raise UserError(f"mm_patch_merge_type {merge!r} is not supported, only {known} are")
+    return AnyRes(_pinpoints(raw.get("image_grid_pinpoints")), merge)
 
 
 def original_config(raw: Json, tower: Json, processor: Json) -> LlavaConfig:
@@ -256,4 +294,4 @@ def original_config(raw: Json, tower: Json, processor: Json) -> LlavaConfig:
     choice = _feature(raw["mm_vision_select_layer"], select)
     projector = ProjectorConfig(raw.get("mm_projector_type") or "linear")
     vision = replace(vision_config(tower, processor), **choice)
-    return LlavaConfig(vision, projector, language_config(raw))
+    return LlavaConfig(vision, projector, language_config(raw), _original_anyres(raw))

@@ -15,19 +15,12 @@ import numpy as np
 
 from llava_jax.errors import UserError
 from llava_jax.weights.layouts import group_layers, is_layer
+from llava_jax.weights.stored import Source, StoredTensor
 
 _MAX_NAMED = 20
 
-
-@dataclass(frozen=True)
-class StoredTensor:
-    """A tensor in a file: its shape is known, its numbers are read when asked for."""
-
-    shape: tuple[int, ...]
-    read: Callable[[], np.ndarray]
-
-
-Source = Mapping[str, StoredTensor]
+Placement = Callable[[str, tuple[int, ...]], jax.sharding.Sharding]
+"""Where a leaf goes, by its path and shape."""
 
 
 @dataclass(frozen=True)
@@ -190,25 +183,60 @@ def theirs_shape(form: Form, shape: tuple[int, ...]) -> tuple[int, ...]:
     return jax.eval_shape(form.theirs, jax.ShapeDtypeStruct(shape, np.float32)).shape
 
 
-def read(
-    table: Table, source: Source, *, scan_layers: bool, dtype: Any = None
-) -> Iterator[tuple[str, np.ndarray]]:
-    """Our paths and leaves one at a time, each read when it is asked for.
+def as_ours(table: Table, source: Source) -> dict[str, StoredTensor]:
+    """The stored tensors under our paths and in our forms, those that the table names.
 
-    Args:
-      scan_layers: whether the layers' leaves come stacked.
-      dtype: what to convert to; None leaves numbers as they are stored.
+    Shapes must have been checked. Nothing is read yet.
     """
 
-    def leaf(path: str) -> np.ndarray:
-        name, form = table.names[path]
-        array = form.ours(source[name].read())
-        return np.ascontiguousarray(array, dtype)
+    def ours(tensor: StoredTensor, form: Form) -> StoredTensor:
+        shape = _shape_as_ours(form, tensor.shape)
+        assert shape is not None, f"unchecked shape {tensor.shape}"
+        return StoredTensor(shape, tensor.dtype, lambda: form.ours(tensor.read()))
 
-    if scan_layers:
-        for path, members in group_layers(table.names).items():
-            layers = [leaf(member) for member in members]
-            yield path, np.stack(layers) if is_layer(members[0]) else layers[0]
-    else:
-        for path in table.names:
-            yield path, leaf(path)
+    return {path: ours(source[name], form) for path, (name, form) in table.names.items()}
+
+
+def as_theirs(table: Table, tensors: Source) -> dict[str, StoredTensor]:
+    """Our tensors under the names and in the forms of a dialect: the inverse of `as_ours`."""
+
+    def theirs(tensor: StoredTensor, form: Form) -> StoredTensor:
+        shape = theirs_shape(form, tensor.shape)
+        return StoredTensor(shape, tensor.dtype, lambda: form.theirs(tensor.read()))
+
+    return {name: theirs(tensors[path], form) for path, (name, form) in table.names.items()}
+
+
+def read(
+    tensors: Source, *, scan_layers: bool, dtype: Any = None, placement: Placement | None = None
+) -> Iterator[tuple[str, Any]]:
+    """Paths and leaves one at a time, each read when it is asked for.
+
+    Args:
+      tensors: by our paths, in the unrolled layout.
+      scan_layers: whether the layers' leaves come stacked.
+      dtype: what to convert to; None leaves numbers as they are stored.
+      placement: where each leaf goes: it comes as a jax array of which every device has read its
+        own shard. None: numpy arrays.
+    """
+
+    def shard(path: str, index: tuple[slice, ...]) -> np.ndarray:
+        return np.ascontiguousarray(tensors[path].read()[index], dtype)
+
+    groups = group_layers(tensors) if scan_layers else {path: [path] for path in tensors}
+    for path, members in groups.items():
+        stacked = scan_layers and is_layer(members[0])
+        shape = tensors[members[0]].shape
+        shape = (len(members), *shape) if stacked else shape
+
+        def part(
+            index: tuple[slice, ...], members: list[str] = members, stacked: bool = stacked
+        ) -> np.ndarray:
+            if stacked:
+                return np.stack([shard(member, index[1:]) for member in members[index[0]]])
+            return shard(members[0], index)
+
+        if placement is None:
+            yield path, part((slice(None),) * len(shape))
+        else:
+            yield path, jax.make_array_from_callback(shape, placement(path, shape), part)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from llava_jax import partition
-from llava_jax.config import Recipe, from_dict, to_dict
+from llava_jax.config import Recipe, build, plain
 from llava_jax.errors import UserError
 from llava_jax.models.compute import Compute
 from llava_jax.models.llava import LlavaConfig
@@ -52,7 +52,7 @@ def save_recipe(workdir: Path, recipe: Recipe) -> None:
     if path.exists():
         differing = [
             key
-            for key in _differences(to_dict(load_recipe(workdir)), to_dict(recipe), "config")
+            for key in _differences(plain(load_recipe(workdir)), plain(recipe), "config")
             if key.removeprefix("config.") not in _FREE
         ]
         if differing:
@@ -62,7 +62,7 @@ def save_recipe(workdir: Path, recipe: Recipe) -> None:
             )
     workdir.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(to_dict(recipe), indent=2) + "\n")
+    partial.write_text(json.dumps(plain(recipe), indent=2) + "\n")
     partial.replace(path)
 
 
@@ -72,7 +72,7 @@ def load_recipe(workdir: Path) -> Recipe:
     if not path.exists():
         raise UserError(f"no training run in {workdir}: it has no recipe.json")
     try:
-        return from_dict(json.loads(path.read_text()))
+        return build(Recipe, json.loads(path.read_text()), "config")
     except ValueError as error:
         raise UserError(
             f"{path} is damaged ({error}); remove it and give its recipe again"

@@ -1,5 +1,6 @@
 """The tables cover every tensor of the real models, and a dialect is told by its names."""
 
+import numpy as np
 import pytest
 import torch
 from transformers import (
@@ -20,8 +21,9 @@ from llava_jax.models.projector import ProjectorConfig
 from llava_jax.weights.dialects import DIALECTS, language_table, recognise, vision_table
 from llava_jax.weights.hf_configs import language_config, llava_config, vision_config
 from llava_jax.weights.huggingface import TEXT_HALF
-from llava_jax.weights.rules import StoredTensor, Table, check
+from llava_jax.weights.rules import Table, check
 from llava_jax.weights.shapes import language_shapes, llava_shapes, vision_shapes
+from llava_jax.weights.stored import StoredTensor
 
 SIZES = {
     "7b": {"max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "vocab_size": 32064},
@@ -43,7 +45,10 @@ def source(build) -> dict[str, StoredTensor]:
     """Names and shapes of a model that is never made."""
     with torch.device("meta"):
         tensors = build().state_dict()
-    return {name: StoredTensor(tuple(t.shape), unread) for name, t in tensors.items()}
+    return {
+        name: StoredTensor(tuple(t.shape), np.dtype(np.float32), unread)
+        for name, t in tensors.items()
+    }
 
 
 @pytest.mark.parametrize("size", SIZES)

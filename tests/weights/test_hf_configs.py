@@ -8,9 +8,11 @@ from transformers import (
     Dinov2Config,
     LlamaConfig,
     LlavaConfig,
+    LlavaNextConfig,
     SiglipVisionConfig,
 )
 
+from llava_jax.anyres import AnyRes
 from llava_jax.errors import UserError
 from llava_jax.models import sizes
 from llava_jax.models.attention import RopeScaling
@@ -23,6 +25,9 @@ from llava_jax.weights.hf_configs import (
     vision_config,
 )
 
+ORIGINAL = {"mm_vision_select_layer": -2, "image_aspect_ratio": "anyres"}
+TOWER = {"model_type": "clip_vision_model", "image_size": 336, "patch_size": 14}
+
 
 @pytest.mark.parametrize(
     ("defaults", "config"),
@@ -33,6 +38,8 @@ from llava_jax.weights.hf_configs import (
         (hf_configs.LLAMA_DEFAULTS, LlamaConfig()),
         (hf_configs.LLAVA_DEFAULTS, LlavaConfig()),
         (hf_configs.LLAVA_TOWER, LlavaConfig().vision_config),
+        (hf_configs.LLAVA_NEXT_DEFAULTS, LlavaNextConfig()),
+        (hf_configs.LLAVA_TOWER, LlavaNextConfig().vision_config),
     ],
 )
 def test_defaults_are_those_of_transformers(defaults: dict, config):
@@ -117,6 +124,52 @@ def test_the_original_s_config_and_its_tower_s():
     config = original_config(first, tower, {})
     assert (config.projector.kind, config.vision.feature_select) == ("linear", "full")
     assert config.vision.blocks == 4
+
+
+def test_pinpoints_are_width_and_height_with_us():
+    """As in the original; Hugging Face has them the other way round."""
+    hf = llava_config({"model_type": "llava_next"}, {})
+    assert hf.anyres == AnyRes(((672, 336), (336, 672), (672, 672), (336, 1008), (1008, 336)))
+    assert hf.vision == sizes.VISION["clip_vit_l14_336"]
+    given = llava_config({"model_type": "llava_next", "image_grid_pinpoints": [[336, 672]]}, {})
+    assert given.anyres == AnyRes(((672, 336),))
+    raw = ORIGINAL | {"image_grid_pinpoints": [[336, 672]], "mm_patch_merge_type": "spatial_unpad"}
+    assert original_config(raw, TOWER, {}).anyres == AnyRes(((336, 672),))
+
+
+def test_pinpoints_as_the_original_s_flags_leave_them():
+    for text in ("[[336, 672], [672, 336]]", "[(336, 672), (672, 336)]"):
+        raw = ORIGINAL | {"image_grid_pinpoints": text}
+        assert original_config(raw, TOWER, {}).anyres == AnyRes(((336, 672), (672, 336)), "flat")
+
+
+@pytest.mark.parametrize("aspect", [None, "square", "pad"])
+def test_only_anyres_makes_tiles(aspect):
+    raw = ORIGINAL | {"image_aspect_ratio": aspect, "mm_patch_merge_type": "spatial_unpad"}
+    assert original_config(raw, TOWER, {}).anyres is None
+    assert llava_config({"model_type": "llava"}, {}).anyres is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"image_aspect_ratio": "anyres_max_9"}, "anyres_max_9"),
+        ({"mm_patch_merge_type": "maxpool2x2"}, "maxpool2x2"),
+        ({"image_grid_pinpoints": "(1x1),...,(6x6)"}, r"\(1x1\)"),
+        ({"image_grid_pinpoints": "[336, 672]"}, r"\[336, 672\]"),
+        ({"image_grid_pinpoints": []}, "image_grid_pinpoints"),
+        ({"image_grid_pinpoints": None}, "image_grid_pinpoints"),
+        ({"image_grid_pinpoints": [[384, 768]]}, "tiles of 336 pixels"),
+        (
+            {"mm_vision_select_feature": "cls_patch", "mm_patch_merge_type": "spatial"},
+            "class token",
+        ),
+    ],
+)
+def test_tiles_that_are_not_supported_are_named(changes: dict, named: str):
+    raw = ORIGINAL | {"image_grid_pinpoints": [[336, 672]]} | changes
+    with pytest.raises(UserError, match=named):
+        original_config(raw, TOWER, {})
 
 
 @pytest.mark.parametrize(

@@ -220,9 +220,15 @@ def test_the_original_s_layout(golden_dir: Path, name: str):
 
 
 @pytest.mark.golden
-def test_the_original_s_layout_needs_its_tower_s_folder(golden_dir: Path):
-    with pytest.raises(UserError, match="pass the folder of clip as well"):
-        load_llava(golden_dir / "tiny_model" / "llava_mlp")
+@pytest.mark.golden
+def test_the_original_s_tower_is_found_beside_it_or_asked_for(golden_dir: Path, tmp_path: Path):
+    folder = golden_dir / "tiny_model" / "llava_gqa_linear"
+    _, params = load_llava(folder)
+    _, tower = load_vision(golden_dir / "tiny_model" / "clip")
+    assert_same(params["vision"], tower)
+    alone = Path(shutil.copytree(folder, tmp_path / "alone"))
+    with pytest.raises(UserError, match="leaves out its vision tower 'clip': give its folder"):
+        load_llava(alone)
 
 
 def test_missing_unknown_and_misshapen_tensors_are_named(damaged: Path):
@@ -270,7 +276,7 @@ def test_a_missing_shard_is_named(tmp_path: Path):
         ("config.json", None, "has no config.json"),
         ("config.json", "{", "cannot read"),
         ("config.json", "[]", "should hold a JSON object"),
-        ("model.safetensors", None, "has neither model.safetensors nor"),
+        ("model.safetensors", None, "holds no checkpoint: it has none of model.safetensors"),
     ],
 )
 def test_folders_that_are_no_checkpoint(

@@ -7,11 +7,12 @@ import pytest
 
 from llava_jax.errors import UserError
 from llava_jax.weights import rules
-from llava_jax.weights.rules import Rule, StoredTensor, Table, check, read
+from llava_jax.weights.rules import Rule, Table, as_ours, check, read
+from llava_jax.weights.stored import StoredTensor
 
 
 def stored(array: np.ndarray) -> StoredTensor:
-    return StoredTensor(array.shape, lambda: array)
+    return StoredTensor(array.shape, array.dtype, lambda: array)
 
 
 @pytest.mark.parametrize(
@@ -97,8 +98,8 @@ def test_a_long_list_is_cut():
 
 def test_reading_stacks_or_lists_layers_and_converts():
     tensors = source()
-    flat = dict(read(TABLE, tensors, scan_layers=False))
-    stacked = dict(read(TABLE, tensors, scan_layers=True, dtype=np.float32))
+    flat = dict(read(as_ours(TABLE, tensors), scan_layers=False))
+    stacked = dict(read(as_ours(TABLE, tensors), scan_layers=True, dtype=np.float32))
     np.testing.assert_array_equal(flat["layers_1/up/kernel"], tensors["h.1.up"].read().T)
     assert flat["layers_1/up/kernel"].dtype == np.float64
     assert stacked["layers/up/kernel"].shape == (2, 3, 5)
@@ -112,12 +113,12 @@ def test_tensors_are_read_only_when_asked_for():
     asked = []
 
     def reader(name: str, array: np.ndarray) -> StoredTensor:
-        return StoredTensor(array.shape, lambda: asked.append(name) or array)
+        return StoredTensor(array.shape, array.dtype, lambda: asked.append(name) or array)
 
     tensors = {name: reader(name, tensor.read()) for name, tensor in source().items()}
     check(TABLE, SHAPES, tensors, "here")
     assert asked == []
-    leaves = read(TABLE, tensors, scan_layers=False)
+    leaves = read(as_ours(TABLE, tensors), scan_layers=False)
     next(leaves)
     assert asked == ["wte"]
     list(leaves)

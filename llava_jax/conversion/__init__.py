@@ -1,0 +1,1 @@
+"""From one checkpoint dialect to another, with a proof."""
