@@ -24,7 +24,7 @@ def get_config():
     align.data.photos = new_source("photos/chat.json", "photos/images")
     align.optimizer.learning_rate = 1e-3
     align.optimizer.clip = 1.0
-    align.steps = 120
+    align.steps = 200
     align.rows = 8
     align.length = 256
     align.images = 4

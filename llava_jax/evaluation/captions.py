@@ -1,5 +1,6 @@
 """Evaluates a run on image-caption pairs it has not seen: their loss, with and without sight."""
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from rich.console import Console
 from llava_jax import partition
 from llava_jax.data.packing import make_row
 from llava_jax.data.records import LlavaJson, Record
-from llava_jax.data.samples import ConversationEncoder
+from llava_jax.data.samples import ConversationEncoder, Sample
 from llava_jax.errors import UserError
 from llava_jax.images import preprocess
 from llava_jax.inference.engine import Engine, ask
@@ -31,10 +32,12 @@ _LONGEST = 32  # tokens of a caption
 
 
 def evaluate_captions(workdir: Path, data: Path, images: Path, console: Console) -> dict[str, Any]:
-    """Mean loss a caption token of the trained model, of the same without sight, and untrained.
+    """Mean loss a caption token, in nats, of the trained model beside what sees nothing.
 
-    Leaves them in the workdir's report.json (`held_out_captions`), and captions.png: what the
-    model writes about the first photos, beside what stands in the data.
+    "blind" is the trained model shown grey images, "text_only" its decoder with a newline instead
+    of the image, "untrained" the model with a random projector. Leaves them in the workdir's
+    report.json (`held_out_captions`) with what the model writes about the first photos and what
+    stands in the data; captions.png shows those.
 
     Raises:
       UserError: nothing is trained yet, or the data cannot be read.
@@ -50,28 +53,36 @@ def evaluate_captions(workdir: Path, data: Path, images: Path, console: Console)
         figures = {
             "value": caption_loss(trained, compute, records),
             "blind": caption_loss(trained, compute, records, blind=True),
+            "text_only": caption_loss(trained, compute, records, text_only=True),
             "untrained": caption_loss(load_trained(workdir, compute, stages=0), compute, records),
             "n": len(records),
         }
-        write_captions(trained, compute, records[:_SHOWN], workdir / "captions.png")
-    update_report(workdir, held_out_captions=figures)
+        captions = write_captions(trained, compute, records[:_SHOWN], workdir / "captions.png")
+    update_report(workdir, held_out_captions=figures | {"captions": captions})
     console.print(
         f"loss a caption token on {len(records)} pairs: {figures['value']:.3f} "
-        f"(blind {figures['blind']:.3f}, untrained {figures['untrained']:.3f}); "
-        f"captions: {workdir / 'captions.png'}"
+        f"(blind {figures['blind']:.3f}, text only {figures['text_only']:.3f}, "
+        f"untrained {figures['untrained']:.3f}); captions: {workdir / 'captions.png'}"
     )
     return figures
 
 
 def caption_loss(
-    model: Trained, compute: Compute, records: list[Record], *, blind: bool = False
+    model: Trained,
+    compute: Compute,
+    records: list[Record],
+    *,
+    blind: bool = False,
+    text_only: bool = False,
 ) -> float:
-    """Mean of -log p over the supervised tokens, in nats; blind: every image is uniform grey."""
+    """Mean of -log p over the supervised tokens, in nats.
+
+    blind: every image is uniform grey. text_only: a newline stands where the image was.
+    """
     template = get_template(model.template)
-    recipe_length = model.recipe.stage[model.recipe.stages[0]].length
-    encode = ConversationEncoder(
-        template, model.tokenizer, model.config.image_tokens, recipe_length
-    )
+    longest = max(stage.length for stage in model.recipe.stage.values())
+    whole = ConversationEncoder(template, model.tokenizer, model.config.image_tokens, longest)
+    encode = _WithoutImages(whole) if text_only else whole
     length = max(len(encode(record).tokens) for record in records)
     size, mean = model.config.vision.image_size, model.config.vision.mean
     loss = jax.jit(partial(_losses, Llava(model.config, compute)))
@@ -113,20 +124,55 @@ def _losses(
     return (losses * weights).sum(), weights.sum()
 
 
-def write_captions(model: Trained, compute: Compute, records: list[Record], path: Path) -> None:
-    """A sheet of photos with the model's caption and the data's."""
+@dataclass(frozen=True)
+class _WithoutImages:
+    """Samples with one newline in place of all their image tokens."""
+
+    encode: ConversationEncoder
+
+    @property
+    def pad_id(self) -> int:
+        return self.encode.pad_id
+
+    def __call__(self, record: Record) -> Sample:
+        sample = self.encode(record)
+        newline = self.encode.tokenizer.encode("\n")[-1]
+        at_image = sample.image_slots >= 0
+        kept = ~at_image
+        kept[at_image.argmax()] = True
+        return Sample(
+            np.where(at_image, newline, sample.tokens).astype(np.int32)[kept],
+            sample.loss_mask[kept],
+            np.full(kept.sum(), -1, np.int32),
+            0,
+        )
+
+
+def write_captions(
+    model: Trained, compute: Compute, records: list[Record], path: Path
+) -> list[dict[str, str]]:
+    """A sheet of photos with the model's caption and the data's; returns the texts."""
     engine = Engine(
         model.config, model.params, compute, model.tokenizer, model.template, model.image_mode
     )
     requests = [ask("", record.images[0].read(), max_new_tokens=_LONGEST) for record in records]
+    texts = [
+        {
+            "image": record.images[0].name,
+            "model": answer.text.strip(),
+            "data": record.conversations[1]["value"],
+        }
+        for record, answer in zip(records, engine.generate(requests), strict=True)
+    ]
     items = [
         SheetItem(
             record.images[0].load(),
             (
-                SheetLine("the model's caption", answer.text.strip()),
-                SheetLine("the data's", record.conversations[1]["value"]),
+                SheetLine("the model's caption", text["model"]),
+                SheetLine("the data's", text["data"]),
             ),
         )
-        for record, answer in zip(records, engine.generate(requests), strict=True)
+        for record, text in zip(records, texts, strict=True)
     ]
     draw_sheet(items, path)
+    return texts
