@@ -21,7 +21,7 @@ from llava_jax import launching
 _FOLDER = flags.DEFINE_string("folder", None, "Where to work.", required=True)
 _OUT = flags.DEFINE_string("out", None, "JSON file of the figures.", required=True)
 _LIMIT = 2**30  # beside twice the largest tensor
-_WAYS = (("hf", "original"), ("hf", "orbax"), ("original", "hf"))
+_WAYS = (("hf", "orbax"), ("hf", "original"), ("original", "hf"))
 _PAUSE = 0.02  # seconds between two looks at the memory
 
 

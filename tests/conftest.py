@@ -1,6 +1,7 @@
 """Shared fixtures: where the reference data lies, and a clear skip where it does not."""
 
 import os
+import shutil
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -64,3 +65,20 @@ def pocket_tower() -> Path:
 @pytest.fixture(scope="session")
 def pocket_font() -> Path:
     return fetched("POCKET_FONT")
+
+
+@pytest.fixture(scope="session")
+def tiny_session(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights and data of the tiny recipe (tests/tiny_run.py); nobody changes them."""
+    from tests.tiny_run import make_data, make_weights
+
+    folder = tmp_path_factory.mktemp("tiny")
+    make_weights(folder)
+    make_data(folder)
+    return folder
+
+
+@pytest.fixture
+def tiny_folder(tiny_session: Path, tmp_path: Path) -> Path:
+    """Weights and data of the tiny recipe, in a folder that the test may change."""
+    return Path(shutil.copytree(tiny_session, tmp_path / "tiny"))

@@ -20,8 +20,6 @@ from llava_jax.weights.projectors import FILE_NAME, write_projector
 from llava_jax.weights.stored_llava import StoredLlava, in_dtype
 from llava_jax.weights.tokenizers import copy_tokenizer
 
-FORMATS = ("hf", "original", "orbax", "projector")
-
 
 @dataclasses.dataclass(frozen=True)
 class Conversion:
@@ -112,7 +110,7 @@ def _write(llava: StoredLlava, form: str, folder: Path, advance: Callable[[int],
     elif form == "original":
         write_original(llava, folder, advance)
     elif form == "orbax":
-        write_orbax(llava, folder)
+        write_orbax(llava, folder, advance)
         if llava.tokenizer is not None:
             copy_tokenizer(llava.tokenizer, folder)
     else:

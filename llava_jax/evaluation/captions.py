@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -30,14 +30,16 @@ _GRAY = 128  # what a blind model is shown
 _SHOWN = 12  # photos on the sheet
 _LONGEST = 32  # tokens of a caption
 
+Shown = Literal["own", "other", "grey", "nothing"]
+
 
 def evaluate_captions(workdir: Path, data: Path, images: Path, console: Console) -> dict[str, Any]:
     """Mean loss a caption token, in nats, of the trained model beside what sees nothing.
 
-    "blind" is the trained model shown grey images, "text_only" its decoder with a newline instead
-    of the image, "untrained" the model with a random projector. Leaves them in the workdir's
-    report.json (`held_out_captions`) with what the model writes about the first photos and what
-    stands in the data; captions.png shows those.
+    "other_image" is the trained model shown each record's neighbour's image, "blind" the same shown
+    grey, "text_only" its decoder with a newline instead of the image, "untrained" the model with a
+    random projector. Leaves them in the workdir's report.json (`held_out_captions`) with what the
+    model writes about the first photos and what stands in the data; captions.png shows those.
 
     Raises:
       UserError: nothing is trained yet, or the data cannot be read.
@@ -47,13 +49,17 @@ def evaluate_captions(workdir: Path, data: Path, images: Path, console: Console)
         raise UserError(f"nothing is trained in {workdir} yet: run launch/train.py first")
     source = LlavaJson(data, images)
     records = [source[i] for i in range(len(source))]
+    odd = [record.id for record in records if len(record.images) != 1]
+    if odd:
+        raise UserError(f"{data} should hold pairs, and record {odd[0]!r} has not one image")
     compute = local_compute(recipe.dtype)
     with timed(workdir, "evaluate"):
         trained = load_trained(workdir, compute)
         figures = {
             "value": caption_loss(trained, compute, records),
-            "blind": caption_loss(trained, compute, records, blind=True),
-            "text_only": caption_loss(trained, compute, records, text_only=True),
+            "other_image": caption_loss(trained, compute, records, shown="other"),
+            "blind": caption_loss(trained, compute, records, shown="grey"),
+            "text_only": caption_loss(trained, compute, records, shown="nothing"),
             "untrained": caption_loss(load_trained(workdir, compute, stages=0), compute, records),
             "n": len(records),
         }
@@ -61,28 +67,25 @@ def evaluate_captions(workdir: Path, data: Path, images: Path, console: Console)
     update_report(workdir, held_out_captions=figures | {"captions": captions})
     console.print(
         f"loss a caption token on {len(records)} pairs: {figures['value']:.3f} "
-        f"(blind {figures['blind']:.3f}, text only {figures['text_only']:.3f}, "
-        f"untrained {figures['untrained']:.3f}); captions: {workdir / 'captions.png'}"
+        f"(another image {figures['other_image']:.3f}, blind {figures['blind']:.3f}, text only "
+        f"{figures['text_only']:.3f}, untrained {figures['untrained']:.3f}); captions: "
+        f"{workdir / 'captions.png'}"
     )
     return figures
 
 
 def caption_loss(
-    model: Trained,
-    compute: Compute,
-    records: list[Record],
-    *,
-    blind: bool = False,
-    text_only: bool = False,
+    model: Trained, compute: Compute, records: list[Record], *, shown: Shown = "own"
 ) -> float:
     """Mean of -log p over the supervised tokens, in nats.
 
-    blind: every image is uniform grey. text_only: a newline stands where the image was.
+    shown: each record's own image, another record's, uniform grey, or nothing: then a newline
+      stands where the image was.
     """
     template = get_template(model.template)
     longest = max(stage.length for stage in model.recipe.stage.values())
     whole = ConversationEncoder(template, model.tokenizer, model.config.image_tokens, longest)
-    encode = _WithoutImages(whole) if text_only else whole
+    encode = _WithoutImages(whole) if shown == "nothing" else whole
     length = max(len(encode(record).tokens) for record in records)
     size, mean = model.config.vision.image_size, model.config.vision.mean
     loss = jax.jit(partial(_losses, Llava(model.config, compute)))
@@ -101,10 +104,9 @@ def caption_loss(
             for record in chosen
         ]
         pixels = np.full((_ROWS, 1, size, size, 3), _GRAY, np.uint8)
-        if not blind:
-            for i, record in enumerate(chosen):
-                image = record.images[0].load()
-                pixels[i, 0] = preprocess(image, size, model.image_mode, mean)
+        for i in range(len(chosen) if shown in ("own", "other") else 0):
+            seen = records[(start + i + (shown == "other")) % len(records)].images[0].load()
+            pixels[i, 0] = preprocess(seen, size, model.image_mode, mean)
         rows += [{name: np.zeros_like(value) for name, value in rows[0].items()}] * (
             _ROWS - len(rows)
         )

@@ -12,6 +12,7 @@ from statistics import NormalDist
 import numpy as np
 from jaxtyping import Float
 
+LEVEL = 0.95  # of every interval
 DRAWS = 4000
 BLOCK = 100  # draws at a time, to bound memory
 
@@ -45,7 +46,7 @@ def tally(clusters: Sequence[str], numerators: Sequence[int], denominators: Sequ
     )
 
 
-def ratio_interval(figure: Tally, level: float = 0.95, seed: int = 0) -> Interval:
+def ratio_interval(figure: Tally, seed: int = 0) -> Interval:
     """Cluster-bootstrap interval of the ratio.
 
     Clusters that all agree on 0 or 1 leave the bootstrap no width; there Wilson's interval for that
@@ -54,25 +55,21 @@ def ratio_interval(figure: Tally, level: float = 0.95, seed: int = 0) -> Interva
     value = figure.value
     if value in (0.0, 1.0):
         counted = int((figure.denominators > 0).sum())
-        return (
-            Interval(value, *wilson(int(value) * counted, counted, level)) if counted else NOTHING
-        )
-    return Interval(value, *_percentiles(_resampled(figure, seed), level))
+        return Interval(value, *wilson(int(value) * counted, counted)) if counted else NOTHING
+    return Interval(value, *_percentiles(_resampled(figure, seed)))
 
 
-def difference_interval(
-    figure: Tally, other: Tally, level: float = 0.95, seed: int = 0
-) -> Interval:
+def difference_interval(figure: Tally, other: Tally, seed: int = 0) -> Interval:
     """figure - other over the same clusters, which are drawn together (paired bootstrap)."""
     if len(figure.numerators) != len(other.numerators):
         raise ValueError("a paired difference needs the same clusters on both sides")
     draws = _resampled(figure, seed) - _resampled(other, seed)
-    return Interval(figure.value - other.value, *_percentiles(draws, level))
+    return Interval(figure.value - other.value, *_percentiles(draws))
 
 
-def wilson(successes: int, trials: int, level: float = 0.95) -> tuple[float, float]:
+def wilson(successes: int, trials: int) -> tuple[float, float]:
     """Wilson's score interval of a binomial proportion; trials > 0."""
-    z = NormalDist().inv_cdf(0.5 + level / 2)
+    z = NormalDist().inv_cdf(0.5 + LEVEL / 2)
     share = successes / trials
     scale = 1 + z**2 / trials
     middle = (share + z**2 / (2 * trials)) / scale
@@ -96,6 +93,6 @@ def _resampled(figure: Tally, seed: int) -> Float[np.ndarray, " draws"]:
     return ratios
 
 
-def _percentiles(draws: Float[np.ndarray, " draws"], level: float) -> tuple[float, float]:
-    low, high = np.quantile(draws, [0.5 - level / 2, 0.5 + level / 2])
+def _percentiles(draws: Float[np.ndarray, " draws"]) -> tuple[float, float]:
+    low, high = np.quantile(draws, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
     return float(low), float(high)

@@ -2,16 +2,10 @@
 
 from collections.abc import Sequence
 
-import jax
 import numpy as np
 
 from llava_jax import partition
 from llava_jax.models.llava import LlavaConfig
-
-
-def parameter_count(tree: partition.Params) -> int:
-    """Numbers in a tree of arrays (or of their shapes)."""
-    return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(tree))
 
 
 def step_flops(
@@ -38,20 +32,24 @@ def step_flops(
       targets: supervised positions.
       images: images in the batch.
     """
-    weights = {"vision": 0, "projector": 0, "language": 0}
-    for path, leaf in partition.flatten(params).items():
+    leaves = partition.flatten(params)
+    trained = {path for path in leaves if partition.matches(trainable, path)}
+    tower_trained = any(path.startswith("vision/") for path in trained)
+    products = {"vision": 0, "projector": 0, "language": 0}
+    for path, leaf in leaves.items():
+        part = path.split("/")[0]
         if path.endswith("/kernel") and "lm_head" not in path:
-            weights[path.split("/")[0]] += int(np.prod(leaf.shape))
-    trained = {part: any(p.startswith(part) for p in trainable) for part in weights}
-    language = config.language
-    decoder = 6 if trained["language"] else 4
-    attention = language.heads * language.size_of_head * language.depth
-    total = decoder * tokens * weights["language"] + 6 * squared_lengths * attention
-    total += decoder * targets * language.vocab_size * language.width
-    total += 6 * images * config.image_tokens * weights["projector"]
+            forward_only = part == "vision" and not tower_trained
+            cost = 2 if forward_only else 6 if path in trained else 4
+            products[part] += cost * int(np.prod(leaf.shape))
+    language, vision = config.language, config.vision
+    head = "language/embed/embedding" if language.tied_head else "language/lm_head/kernel"
+    total = tokens * products["language"]
+    total += 6 * squared_lengths * language.heads * language.size_of_head * language.depth
+    total += (6 if head in trained else 4) * targets * language.vocab_size * language.width
+    total += images * config.image_tokens * products["projector"]
     if not cached_features:
-        vision = config.vision
         patches = vision.grid**2 + vision.class_token
-        tower = patches * weights["vision"] + 2 * patches**2 * vision.width * vision.blocks
-        total += (6 if trained["vision"] else 2) * images * tower
+        attention = (12 if tower_trained else 4) * patches**2 * vision.width * vision.blocks
+        total += images * (patches * products["vision"] + attention)
     return float(total)

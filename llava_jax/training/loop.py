@@ -13,6 +13,7 @@ from llava_jax import partition
 from llava_jax.config import Recipe, Stage
 from llava_jax.data.features import FeatureCache
 from llava_jax.data.pipeline import Batches, BatchIterator
+from llava_jax.data.records import Record
 from llava_jax.errors import UserError
 from llava_jax.inference.engine import Engine
 from llava_jax.instruct.importers.coco import CocoFiles, read_scenes
@@ -152,7 +153,7 @@ class StageRun:
         )
         rate = cosine_with_warmup(stage.optimizer.learning_rate, total, stage.optimizer.warmup)
         first = int(state.step)
-        folder = stage_folder(self.workdir, self.name)
+        folder, shown = stage_folder(self.workdir, self.name), sample_records(stage, self.workdir)
         with MetricsLog(folder, first) as log, StageProgress(self.name, total, first) as progress:
             progress.say(self._introduction(state, frozen, batches, first))
             clock = time.monotonic()
@@ -168,8 +169,9 @@ class StageRun:
                     progress.show(done, figures)
                 if done % recipe.save_every == 0 or done == total:
                     checkpoints.save(done, state.params, state.optimizer, iterator.get_state())
-                if done == total or (recipe.sample_every and done % recipe.sample_every == 0):
-                    progress.say(f"sample answers: {self._sample(state, frozen, done)}")
+                sampled = recipe.sample_every and done % recipe.sample_every == 0
+                if shown and (sampled or done == total):
+                    progress.say(f"sample answers: {self._sample(shown, state, frozen, done)}")
                     clock = time.monotonic()
             if batches.bad_images.times:
                 progress.say(
@@ -179,7 +181,9 @@ class StageRun:
         iterator.close()
         return state
 
-    def _sample(self, state: State, frozen: partition.Params, done: int) -> Path:
+    def _sample(
+        self, shown: list[Record], state: State, frozen: partition.Params, done: int
+    ) -> Path:
         engine = Engine(
             self.base.config,
             partition.merge(state.params, frozen),
@@ -189,7 +193,7 @@ class StageRun:
             self.stage.image_mode,
         )
         path = stage_folder(self.workdir, self.name) / "samples" / f"step_{done:06d}.png"
-        return write_samples(engine, sample_records(self.stage, self.workdir), path)
+        return write_samples(engine, shown, path)
 
     @property
     def _groups(self) -> int:

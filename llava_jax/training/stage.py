@@ -1,7 +1,5 @@
 """A stage's data: its sources, its batches, and the features of its images."""
 
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
 import jax
@@ -14,7 +12,7 @@ from llava_jax.data.bad_images import BadImages
 from llava_jax.data.features import FeatureCache
 from llava_jax.data.pipeline import Batches, SourceSpec, make_dataset
 from llava_jax.data.plan import BatchShape
-from llava_jax.data.records import LlavaJson, Record, StoredImage
+from llava_jax.data.records import LlavaJson, StoredImage
 from llava_jax.data.records import Source as Records
 from llava_jax.data.samples import ConversationEncoder
 from llava_jax.data.tfds_builder import LlavaTfds
@@ -123,12 +121,6 @@ def batch_counts(batch: dict[str, np.ndarray], image_tokens: int) -> dict[str, i
         "targets": int((batch["loss_weights"] > 0).sum()),
         "images": int((batch["image_slots"] >= 0).sum()) // image_tokens,
     }
-
-
-def first_with_images(source: Records, count: int) -> Iterator[Record]:
-    """The source's first records that have an image: what sample answers are shown for."""
-    with_images = (source[i] for i in range(len(source)))
-    return islice((record for record in with_images if record.images), count)
 
 
 def stored_images(stage: Stage, workdir: Path) -> dict[str, StoredImage]:

@@ -2,6 +2,7 @@
 
 import functools
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,42 @@ from llava_jax.weights.tokenizers import tokenizer_in
 
 DESCRIPTION = "llava_jax.json"
 _PARAMS = "params"
-_CONCURRENT_GB = 1  # what orbax may hold of the tensors it is writing
 
 
-def write_orbax(llava: StoredLlava, folder: Path) -> None:
+class _OneAtATime(ocp.type_handlers.NumpyHandler):
+    """Reads a tensor, waits until it is written, and forgets it: orbax would copy all of them."""
+
+    def __init__(self, progress: Callable[[int], None] | None):
+        super().__init__(deepcopy_host_arrays=False)
+        self._progress, self._done = progress, 0
+
+    async def serialize(
+        self,
+        values: Sequence[StoredTensor],
+        infos: Sequence[Any],
+        args: Sequence[ocp.SaveArgs] | None = None,
+    ) -> list[Any]:
+        for value, info in zip(values, infos, strict=True):
+            array = np.ascontiguousarray(value.read())
+            for written in await super().serialize([array], [info]):
+                written.result()
+            self._done += value.nbytes
+            if self._progress:
+                self._progress(self._done)
+        return []
+
+
+def write_orbax(
+    llava: StoredLlava, folder: Path, progress: Callable[[int], None] | None = None
+) -> None:
     """Writes params (unrolled layout) and description into an existing folder."""
-    # Arrays of a mapped file stay in it until orbax copies them, a few at a time.
-    tree = partition.unflatten({path: tensor.read() for path, tensor in llava.tensors.items()})
-    handler = ocp.PyTreeCheckpointHandler(save_concurrent_gb=_CONCURRENT_GB, use_compression=False)
+    handler = ocp.PyTreeCheckpointHandler(
+        use_compression=False,
+        type_handler_registry=ocp.type_handlers.create_type_handler_registry(
+            (StoredTensor, _OneAtATime(progress))
+        ),
+    )
+    tree = partition.unflatten(llava.tensors)
     with ocp.Checkpointer(handler) as checkpointer:
         checkpointer.save((folder / _PARAMS).absolute(), args=ocp.args.PyTreeSave(tree))
     description = {"config": plain(llava.config), "usage": plain(llava.usage)}

@@ -28,6 +28,7 @@ def test_a_trained_run_beats_itself_blind_and_untrained(tiny_folder: Path, tmp_p
     figures = evaluate_captions(tmp_path / "run", pairs, images, Console(quiet=True))
     assert figures["value"] < 0.5 * figures["blind"]
     assert figures["value"] < 0.1 * figures["untrained"]
+    assert figures["value"] < 0.5 * figures["other_image"]
     assert figures["value"] < 0.5 * figures["text_only"]
     report = json.loads((tmp_path / "run" / "report.json").read_text())["held_out_captions"]
     assert {name: report[name] for name in figures} == figures

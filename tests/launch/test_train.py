@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY
-from tests.training.tiny_run import make_data, make_weights, turns, write_config
+from tests.tiny_run import turns, write_config
 
 
 def launch(*arguments: str, limit: int | None = None) -> subprocess.CompletedProcess:
@@ -23,14 +23,6 @@ def launch(*arguments: str, limit: int | None = None) -> subprocess.CompletedPro
     return subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("tiny")
-    make_weights(path)
-    make_data(path)
-    return path
-
-
 def assert_refused(result: subprocess.CompletedProcess, *words: str) -> None:
     assert result.returncode == 2, result.stderr
     assert "Traceback" not in result.stderr, result.stderr
@@ -40,8 +32,8 @@ def assert_refused(result: subprocess.CompletedProcess, *words: str) -> None:
 
 
 @pytest.mark.slow
-def test_wrong_words_on_the_command_line(folder: Path, tmp_path: Path) -> None:
-    config, workdir = f"--config={write_config(folder)}", f"--workdir={tmp_path / 'run'}"
+def test_wrong_words_on_the_command_line(tiny_folder: Path, tmp_path: Path) -> None:
+    config, workdir = f"--config={write_config(tiny_folder)}", f"--workdir={tmp_path / 'run'}"
     assert_refused(launch(config), "workdir")
     assert_refused(launch(workdir), "config")
     assert_refused(launch(config, workdir, "--wokrdir=x"), "wokrdir")
@@ -82,24 +74,23 @@ def too_many_markers(folder: Path) -> None:
     ],
 )
 def test_data_that_cannot_be_trained_on(
-    spoil: Callable[[Path], None], words: list[str], tmp_path: Path
+    spoil: Callable[[Path], None], words: list[str], tiny_folder: Path, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "tiny"
-    make_weights(folder)
-    make_data(folder)
-    spoil(folder)
-    result = launch(f"--config={write_config(folder)}", f"--workdir={tmp_path / 'run'}")
+    spoil(tiny_folder)
+    result = launch(f"--config={write_config(tiny_folder)}", f"--workdir={tmp_path / 'run'}")
     assert_refused(result, *words)
 
 
 @pytest.mark.slow
-def test_a_full_disk_while_saving_leaves_earlier_checkpoints(folder: Path, tmp_path: Path) -> None:
+def test_a_full_disk_while_saving_leaves_earlier_checkpoints(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
     """Stage 1 saves some 100 KB, stage 2 an optimizer of more than a file may hold.
 
     Orbax's threads have their own say on stderr; the last line is the one that tells what to do.
     """
     workdir = tmp_path / "run"
-    arguments = (f"--config={write_config(folder)}", f"--workdir={workdir}")
+    arguments = (f"--config={write_config(tiny_folder)}", f"--workdir={workdir}")
     result = launch(*arguments, limit=400_000)
     assert result.returncode == 2
     message = result.stderr.splitlines()[-1]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY
-from tests.training.tiny_run import write_config
+from tests.tiny_run import write_config
 
 
 def start(config: Path, workdir: Path) -> subprocess.Popen:

@@ -15,7 +15,7 @@ from llava_jax.models.compute import Compute
 from llava_jax.training.loop import train
 from llava_jax.weights.base import load_base
 from llava_jax.weights.workdir import load_trained
-from tests.training.tiny_run import tiny_recipe
+from tests.tiny_run import tiny_recipe
 
 
 def assert_equal(a: partition.Params, b: partition.Params) -> None:
@@ -91,6 +91,17 @@ def test_cached_features_train_the_same(tiny_folder: Path, tmp_path: Path) -> No
     for path, leaf in partition.flatten(pixels["projector"]).items():
         other = partition.flatten(cached["projector"])[path]
         np.testing.assert_allclose(leaf, other, atol=2e-3)  # features are kept in bfloat16
+
+
+def test_text_alone_is_trained_on_without_a_sheet(tiny_folder: Path, tmp_path: Path) -> None:
+    path = tiny_folder / "instructions.json"
+    path.write_text(json.dumps(json.loads(path.read_text())[3:4]))  # the one without an image
+    config = tiny_recipe(tiny_folder)
+    config.stages = ("instruct",)
+    config.stage.instruct.steps = 1
+    train(parse(config), tmp_path / "run")
+    written = {path.name for path in (tmp_path / "run" / "stages" / "instruct").iterdir()}
+    assert "checkpoints" in written and "samples" not in written
 
 
 def test_rows_that_devices_cannot_share(tiny_folder: Path, tmp_path: Path) -> None:

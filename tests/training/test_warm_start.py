@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -102,7 +100,7 @@ def test_standardising_is_folded_into_the_first_layer() -> None:
     )
 
 
-def test_scenes_without_objects_are_refused(words: Tokenizer, tmp_path: Path) -> None:
+def test_scenes_without_objects_are_refused(words: Tokenizer) -> None:
     with pytest.raises(UserError, match="annotated objects"):
         fit_projector(
             ProjectorConfig("linear"),

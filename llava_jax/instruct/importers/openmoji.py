@@ -115,7 +115,7 @@ def draw_scene(
     number: int = 0,
 ) -> tuple[Image.Image, Scene]:
     """One RGB image of style.size pixels squared, and its symbols; `number` becomes the id."""
-    looks = _choose_looks(rng, style, _choose_kinds(rng, style, split))
+    looks = _choose_looks(rng, _choose_kinds(rng, style, split))
     places = _choose_places(rng, style, [sprites[look.codepoint] for _, look in looks])
     taken = {look.color for _, look in looks}
     background = _pick(rng, [name for name in BACKGROUNDS if name not in taken])
@@ -166,9 +166,7 @@ def _pick(rng: np.random.Generator, items: Sequence[Any]) -> Any:
     return items[int(rng.integers(len(items)))]
 
 
-def _choose_looks(
-    rng: np.random.Generator, style: SceneStyle, kinds: list[str]
-) -> list[tuple[str, Look]]:
+def _choose_looks(rng: np.random.Generator, kinds: list[str]) -> list[tuple[str, Look]]:
     """One look a kind, so that "what color are the hearts" has one answer."""
     look_of = {kind: KINDS[kind].looks[rng.integers(len(KINDS[kind].looks))] for kind in kinds}
     return [(kind, look_of[kind]) for kind in kinds]

@@ -5,11 +5,7 @@ from pathlib import Path
 
 import ml_collections
 import numpy as np
-import tokenizers
-import torch
 from PIL import Image
-from tokenizers import decoders, models, pre_tokenizers, trainers
-from transformers import CLIPVisionConfig, CLIPVisionModel, LlamaConfig, LlamaForCausalLM
 
 from llava_jax.config import new_recipe, new_source
 from llava_jax.models.sizes import LANGUAGE, VISION
@@ -18,12 +14,21 @@ COLORS = {"red": (200, 30, 30), "green": (30, 180, 60), "blue": (40, 60, 210), "
 RECORDS = 24
 
 
-def make_weights(folder: Path) -> None:
-    """Hugging Face folders `tower` and `decoder` of random models, of the sizes named tiny."""
+def make_weights(folder: Path, *, wild: bool = False) -> None:
+    """Hugging Face folders `tower` and `decoder` of random models, of the sizes named tiny.
+
+    wild: so far from a usual start that answers depend on every word and patch.
+    """
+    # Not at the top: programs that only read a config file of `write_config` start faster.
+    import torch
+    import transformers
+
+    from tests.models.from_torch import randomized
+
     torch.manual_seed(0)
     tower, decoder = VISION["tiny_clip"], LANGUAGE["tiny_llama"]
-    CLIPVisionModel(
-        CLIPVisionConfig(
+    vision = transformers.CLIPVisionModel(
+        transformers.CLIPVisionConfig(
             hidden_size=tower.width,
             intermediate_size=tower.mlp_width,
             num_hidden_layers=tower.depth,
@@ -31,9 +36,9 @@ def make_weights(folder: Path) -> None:
             image_size=tower.image_size,
             patch_size=tower.patch_size,
         )
-    ).save_pretrained(folder / "tower")
-    LlamaForCausalLM(
-        LlamaConfig(
+    )
+    language = transformers.LlamaForCausalLM(
+        transformers.LlamaConfig(
             vocab_size=decoder.vocab_size,
             hidden_size=decoder.width,
             intermediate_size=decoder.mlp_width,
@@ -43,19 +48,28 @@ def make_weights(folder: Path) -> None:
             rms_norm_eps=decoder.norm_eps,
             max_position_embeddings=decoder.max_length,
         )
-    ).save_pretrained(folder / "decoder")
+    )
+    for model, name in ((vision, "tower"), (language, "decoder")):
+        (randomized(model) if wild else model).save_pretrained(folder / name)
+    _save_tokenizer(folder / "decoder", decoder.vocab_size)
+
+
+def _save_tokenizer(folder: Path, size: int) -> None:
+    import tokenizers
+    from tokenizers import decoders, models, pre_tokenizers, trainers
+
     backend = tokenizers.Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=decoder.vocab_size,
+        vocab_size=size,
         special_tokens=["<unk>", "<s>", "</s>"],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     backend.train_from_iterator(["USER: What colour is it? ASSISTANT: It is red."], trainer)
-    backend.save(str(folder / "decoder" / "tokenizer.json"))
-    (folder / "decoder" / "tokenizer_config.json").write_text(
+    backend.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(
         json.dumps({"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<unk>"})
     )
 
@@ -106,7 +120,7 @@ def write_config(folder: Path, lines: str = "") -> Path:
     path = folder / "tiny_config.py"
     path.write_text(
         "from pathlib import Path\n"
-        "from tests.training.tiny_run import tiny_recipe\n\n\n"
+        "from tests.tiny_run import tiny_recipe\n\n\n"
         "def get_config():\n"
         f"    config = tiny_recipe(Path({str(folder)!r}))\n"
         + "".join(f"    {line}\n" for line in lines.splitlines())
