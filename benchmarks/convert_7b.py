@@ -2,9 +2,9 @@
 
   python benchmarks/convert_7b.py --folder=DIR --out=docs/convert_7b.json
 
-Writes random bfloat16 weights under DIR (which needs 45 GB, and is removed at the end), converts
-them with launch/convert.py, and reports the peak of the converter's own memory (anonymous pages:
-what it holds beside the mapped file) and its time as a ratio to copying the same files.
+Writes random bfloat16 weights under DIR (which needs 45 GB, and is removed at the end), reads them,
+converts them with launch/convert.py, and reports the peak of the converter's own memory (anonymous
+pages: what it holds beside the mapped file) and times as ratios to copying the same files.
 """
 
 import json
@@ -34,6 +34,7 @@ def main() -> None:
             "gigabytes": round(_size(folder / "hf") / 1e9, 2),
             "largest_tensor_gib": round(largest / 2**30, 3),
             "limit_gib": round((2 * largest + _LIMIT) / 2**30, 3),
+            "reading": _read(folder),
             "conversions": [_convert(folder, number) for number in range(len(_WAYS))],
         }
     finally:
@@ -67,6 +68,23 @@ def _make(folder: Path) -> int:
     usage = Usage(image_mode="crop", tower="openai/clip-vit-large-patch14-336")
     write_hf(StoredLlava(config, tensors, usage), folder)
     return max(tensor.nbytes for tensor in tensors.values())
+
+
+def _read(folder: Path) -> dict[str, object]:
+    """Every tensor read and looked through for NaN, between two copies of the files."""
+    from llava_jax.weights.finite import finite
+    from llava_jax.weights.opening import open_checkpoint
+
+    copies = [_copy(folder / "hf", folder / "copy")]
+    start = time.monotonic()
+    for path, tensor in open_checkpoint(str(folder / "hf")).tensors.items():
+        finite(path, tensor).read()
+    seconds = time.monotonic() - start
+    copies.append(_copy(folder / "hf", folder / "copy"))
+    return {
+        "seconds": round(seconds, 1),
+        "ratio_to_copy": [round(seconds / copy, 2) for copy in copies],
+    }
 
 
 def _convert(folder: Path, number: int) -> dict[str, object]:

@@ -23,10 +23,11 @@ from llava_jax.weights.tokenizers import tokenizer_in
 
 DESCRIPTION = "llava_jax.json"
 _PARAMS = "params"
+_TOGETHER = 2**28  # bytes of tensors that are written together
 
 
-class _OneAtATime(ocp.type_handlers.NumpyHandler):
-    """Reads a tensor, waits until it is written, and forgets it: orbax would copy all of them."""
+class _AFewAtATime(ocp.type_handlers.NumpyHandler):
+    """Reads tensors, waits until they are written, and forgets them: orbax would copy all."""
 
     def __init__(self, progress: Callable[[int], None] | None):
         super().__init__(deepcopy_host_arrays=False)
@@ -38,14 +39,22 @@ class _OneAtATime(ocp.type_handlers.NumpyHandler):
         infos: Sequence[Any],
         args: Sequence[ocp.SaveArgs] | None = None,
     ) -> list[Any]:
-        for value, info in zip(values, infos, strict=True):
-            array = np.ascontiguousarray(value.read())
-            for written in await super().serialize([array], [info]):
+        waiting = list(zip(values, infos, strict=True))
+        while waiting:
+            count = _fitting([value.nbytes for value, _ in waiting])
+            few, waiting = waiting[:count], waiting[count:]
+            arrays = [np.ascontiguousarray(value.read()) for value, _ in few]
+            for written in await super().serialize(arrays, [info for _, info in few]):
                 written.result()
-            self._done += value.nbytes
+            self._done += sum(array.nbytes for array in arrays)
             if self._progress:
                 self._progress(self._done)
         return []
+
+
+def _fitting(sizes: list[int]) -> int:
+    """How many of the first tensors are written together: at least one."""
+    return max(1, int((np.cumsum(sizes) <= _TOGETHER).sum()))
 
 
 def write_orbax(
@@ -55,7 +64,7 @@ def write_orbax(
     handler = ocp.PyTreeCheckpointHandler(
         use_compression=False,
         type_handler_registry=ocp.type_handlers.create_type_handler_registry(
-            (StoredTensor, _OneAtATime(progress))
+            (StoredTensor, _AFewAtATime(progress))
         ),
     )
     tree = partition.unflatten(llava.tensors)
