@@ -3,8 +3,8 @@
 python launch/train.py --config=configs/pocket_photos.py --workdir=DIR \\
   --config.stage.align.data.photos.path=chat.json --config.stage.align.data.photos.images=images
 
-Feature alignment as LLaVA does it, from a random projector and without warm start. 200 steps see some
-4,800 pairs: enough to write captions, not yet to see much (README says how much).
+Feature alignment as LLaVA does it, from a random projector and without warm start. 200 steps see
+some 4,800 pairs: enough to write captions, not yet to see much (README says how much).
 """
 
 from configs import pocket
