@@ -11,22 +11,7 @@ from rich.console import Console
 
 from tests.models.from_torch import randomized
 from tests.text.conftest import tiny_backend  # noqa: F401  (a fixture)
-
-TOWER = {
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "image_size": 28,
-    "patch_size": 7,
-}
-DECODER = {
-    "hidden_size": 32,
-    "intermediate_size": 80,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-}
+from tests.weights.tiny import DECODER, TOWER
 
 
 @pytest.fixture
@@ -63,7 +48,7 @@ def hf_folder(
     image, pad = fast_tokenizer.convert_tokens_to_ids(["<image>", "<pad>"])
     config = transformers.LlavaConfig(
         transformers.CLIPVisionConfig(**TOWER),
-        transformers.LlamaConfig(vocab_size=-(-len(fast_tokenizer) // 64) * 64, **DECODER),
+        transformers.LlamaConfig(**DECODER | {"vocab_size": -(-len(fast_tokenizer) // 64) * 64}),
         image_token_index=image,
         pad_token_id=pad,
         image_seq_length=(TOWER["image_size"] // TOWER["patch_size"]) ** 2,

@@ -1,7 +1,10 @@
 """Every dialect in, every dialect out, and back again: equal bit by bit, or nothing is written."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,8 @@ from safetensors.torch import save_file
 from llava_jax.conversion import convert as module
 from llava_jax.conversion.convert import Conversion, convert
 from llava_jax.errors import UserError
-from llava_jax.weights.opening import open_checkpoint
+from llava_jax.weights.opening import load_model, open_checkpoint
+from tests.conftest import REPOSITORY
 from tests.weights.tiny import edit_config, edit_tensors
 
 
@@ -173,6 +177,40 @@ def test_a_fresh_start_draws_the_projector(hf_folder: Path, tmp_path: Path, cons
     opened = open_checkpoint(str(made))
     kernel = opened.tensors["projector/dense_0/kernel"].read()
     assert 0 < np.abs(kernel).max() <= 32**-0.5
+
+
+def test_start_and_end_tokens_of_the_first_llava(hf_folder: Path, tmp_path: Path, console: Console):
+    """They stand around the image in every prompt, here and in the exported chat template."""
+    original = converted(hf_folder, tmp_path / "original", "original", console)
+    edit_config(original, lambda config: config | {"mm_use_im_start_end": True})
+    model = load_model(str(original))
+    assert model.template.image_wrap == ("<im_start>", "<im_end>")
+    there = converted(original, tmp_path / "hf", "hf", console)
+    processor = transformers.AutoProcessor.from_pretrained(there)
+    chat = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Hi?"}]}]
+    assert "USER: <im_start><image><im_end>\nHi? ASSISTANT:" in processor.apply_chat_template(
+        chat, chat_template=processor.chat_template["default"], add_generation_prompt=True
+    )
+
+
+def test_the_program_says_how_it_went(hf_folder: Path, tmp_path: Path):
+    """Exit code 0 with the figures, 2 with one line."""
+
+    def run(target: str, form: str) -> subprocess.CompletedProcess[str]:
+        flags = [f"--source={hf_folder}", f"--target={tmp_path / target}", f"--format={form}"]
+        return subprocess.run(
+            [sys.executable, "launch/convert.py", *flags, "--verify"],
+            cwd=REPOSITORY, env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+            capture_output=True, text=True,
+        )  # fmt: skip
+
+    done = run("there", "original")
+    assert done.returncode == 0, done.stderr
+    assert "top1 agreement" in done.stderr
+    again = run("there", "original")
+    assert again.returncode == 2
+    assert "exists already" in again.stderr
+    assert "Traceback" not in again.stderr
 
 
 def test_another_dtype(hf_folder: Path, tmp_path: Path, console: Console):

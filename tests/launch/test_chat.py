@@ -6,6 +6,7 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,14 @@ class Endless:
 chat._load = Endless
 launching.run(chat.main)
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def interruptible() -> Iterator[None]:
+    """A shell that starts the tests in the background has them, and their programs, ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +147,7 @@ def test_drawn_answers_follow_the_seed(folder: Path):
 @pytest.mark.parametrize(
     ("flags", "typed", "message"),
     [
-        (["--checkpoint=nowhere", "--prompt=x"], "", "no training run in nowhere"),
+        (["--checkpoint=nowhere", "--prompt=x"], "", "no folder nowhere"),
         (["--prompt=x"], "", "--checkpoint"),
         ([RUN, "--prompt=x", "--image=absent.png"], "", "absent.png: no such file"),
         ([RUN, "--prompt=x", "--image=run/recipe.json"], "", "cannot read the image"),

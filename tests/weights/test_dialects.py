@@ -24,6 +24,7 @@ from llava_jax.weights.huggingface import TEXT_HALF
 from llava_jax.weights.rules import Table, check
 from llava_jax.weights.shapes import language_shapes, llava_shapes, vision_shapes
 from llava_jax.weights.stored import StoredTensor
+from llava_jax.weights.stored_llava import whole
 
 SIZES = {
     "7b": {"max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "vocab_size": 32064},
@@ -59,6 +60,10 @@ def test_llava_1_5_is_covered_completely(size: str):
     dialect = recognise(tensors, "it")
     assert dialect.name == "transformers 4 in memory"
     check(dialect.table(config), llava_shapes(config), tensors, "it")
+    # What is written: every tensor there is, the tower's last block and its final norm too.
+    everything = dialect.table(whole(config))
+    check(everything, llava_shapes(whole(config)), tensors, "it")
+    assert {name for name, _ in everything.names.values()} == set(tensors)
 
 
 @pytest.mark.parametrize("tied", [False, True])
