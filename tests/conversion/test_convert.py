@@ -17,6 +17,7 @@ from safetensors.numpy import load_file
 from safetensors.torch import save_file
 
 from llava_jax.conversion import convert as module
+from llava_jax.conversion import verify
 from llava_jax.conversion.convert import Conversion, convert
 from llava_jax.errors import UserError
 from llava_jax.weights.opening import load_model, open_checkpoint
@@ -288,6 +289,16 @@ def test_what_exists_is_not_overwritten(hf_folder: Path, tmp_path: Path, console
     with pytest.raises(UserError, match="exists already"):
         converted(hf_folder, tmp_path, "hf", console)
     assert (tmp_path / "mine").read_text() == "precious"
+
+
+def test_large_models_are_compared_in_bfloat16(
+    hf_folder: Path, tmp_path: Path, console: Console, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(verify, "_SMALL", 0)
+    job = Conversion(str(hf_folder), tmp_path / "hf", "hf", dtype="bfloat16", verify=True)
+    figures = convert(job, console)["comparison"]
+    assert figures["dtype"] == "bfloat16"
+    assert 0 < figures["relative_difference"] < 0.05
 
 
 def test_a_target_that_computes_something_else_is_not_kept(
