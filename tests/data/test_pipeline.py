@@ -97,9 +97,7 @@ def test_processes_share_each_batch_and_may_become_more(mixture):
 
     def shared(count, state=None):
         size = SHAPE.rows // count
-        iterators = [
-            iter(mixture(own_rows=range(i * size, (i + 1) * size))) for i in range(count)
-        ]
+        iterators = [iter(mixture(own_rows=range(i * size, (i + 1) * size))) for i in range(count)]
         for iterator in iterators:
             if state is not None:
                 iterator.set_state(state)
