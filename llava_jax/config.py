@@ -88,6 +88,7 @@ class Stage:
     steps: int = 0  # optimizer steps; 0: from the epochs
     rows: int = 256  # rows of the global batch
     length: int = 2048  # tokens a row
+    sample_length: int = 0  # tokens a sample: what is longer is cut; 0: a row's
     images: int = 1  # image slots a row
     pack: bool = False  # several samples in one row
     group: Literal["none", "modality_length"] = "none"  # how the original batches stage 2

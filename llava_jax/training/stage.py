@@ -45,7 +45,10 @@ def stage_batches(
     features: the tower's features of all the stage's images, or None to read pixels.
     """
     encode = ConversationEncoder(
-        get_template(stage.template), base.tokenizer, base.config.image_tokens, stage.length
+        get_template(stage.template),
+        base.tokenizer,
+        base.config.image_tokens,
+        stage.sample_length or stage.length,
     )
     specs = [
         SourceSpec(open_source(source, workdir), source.weight or None, features=features)
