@@ -172,7 +172,9 @@ def _boxes(data: Path) -> list[Pair]:
         for i, thing in enumerate(line["instances"]):
             place = "[" + ", ".join(f"{x:.2f}" for x in thing["bbox"]) + "]"
             for words in (thing["category"], line["captions"][i % len(line["captions"])]):
-                where = f"the bounding box coordinate of the region this sentence describes: {words}."
+                where = (
+                    f"the bounding box coordinate of the region this sentence describes: {words}."
+                )
                 pairs.append((f"Please provide {where}", place))
                 what = f"Please provide a short description for this region: {place}."
                 pairs.append((what, words))

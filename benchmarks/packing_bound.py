@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import linprog
 
-_GRAIN = 8  # tokens: lengths are rounded down to these, which can only raise the bound
-_CLOSE = 1.001  # worth of the dearest row at which the bound is as good as exact
+_GRAIN = 16  # tokens: lengths are rounded down to these, which can only raise the bound
+_CLOSE = 1.002  # worth of the dearest row at which the bound is as good as exact
 
 
 def best_fill(

@@ -96,6 +96,11 @@ class Stage:
     normalize: Literal["global", "per_device"] = "global"  # over which tokens the loss is a mean
     cache_features: bool = False  # run the frozen tower once over all images, before training
 
+    @property
+    def longest_sample(self) -> int:
+        """Tokens at which a sample is cut."""
+        return self.sample_length or self.length
+
 
 @dataclass(frozen=True)
 class Recipe:

@@ -48,7 +48,7 @@ def stage_batches(
         get_template(stage.template),
         base.tokenizer,
         base.config.image_tokens,
-        stage.sample_length or stage.length,
+        stage.longest_sample,
     )
     specs = [
         SourceSpec(open_source(source, workdir), source.weight or None, features=features)
