@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import linprog
 
-_GRAIN = 16  # tokens: lengths are rounded down to these, which can only raise the bound
+_GRAIN = 8  # tokens: lengths are rounded down to these, which can only raise the bound
 _CLOSE = 1.002  # worth of the dearest row at which the bound is as good as exact
 
 

@@ -17,8 +17,6 @@ Needs = Int[np.ndarray, "_ 3"]  # tokens, images, learned tokens
 Window = Int[np.ndarray, "_ 5"]  # needs, arrival, record; sorted by tokens
 Row = dict[str, np.ndarray]
 
-_FREELY = 2.5  # typical samples that must have room for the next to be taken as it comes
-
 
 def pack(
     records: Iterable[int],
@@ -32,7 +30,7 @@ def pack(
     none may need more than the room of a row (tokens, images, learned tokens).
 
     A row starts with the records that have waited longest, so none starves and rows stay as mixed
-    as the order is; once there is room for two or three more, the one or two that fill it best are
+    as the order is; once there is room for about two more, the one or two that fill it best are
     looked for. (Placing the longest first, the textbook's way, wastes several times as much: the
     middling ones remain, and they don't fit together.)
     """
@@ -57,7 +55,7 @@ def _fill_row(waiting: Window, room: Int[np.ndarray, "3"]) -> tuple[list[int], W
     while len(waiting):
         oldest = int(waiting[:, 3].argmin())
         fits = (waiting[oldest, :3] <= room).all()
-        if fits and (not row or room[0] >= _FREELY * typical):
+        if fits and (not row or room[0] >= 2 * typical):
             picked = [oldest]
         else:
             picked = _best_fill(waiting[:, :3], room)

@@ -188,6 +188,37 @@ def test_steps_are_those_of_unpacked_training(
     assert np.abs(blurred[0] / apart[0] - 1).min() > 1e-3
 
 
+def test_the_tower_sees_the_slots_and_nothing_else(dataset: Batches, model: Llava) -> None:
+    """In the compiled step its products have rows * slots images, forward only, whatever the rows
+    hold: a row of text alone costs its static slots (and none where features were cached).
+    """
+    chosen, frozen = partition.split(init_params(model, 0), STAGE_2)
+    optimizer = make_optimizer(Optimizer(), chosen, 100)
+    batch = next(iter(dataset))
+    compiled = jax.jit(make_step(model, optimizer))
+    text = compiled.lower(init_state(chosen, optimizer), frozen, batch).compile().as_text()
+    product = (
+        r"= \(?f32\[(\d+)[\d,]*\][^=]* (?:dot|custom-call)\(.*op_name=\"([^\"]*/vision/[^\"]*)\""
+    )
+    found = re.findall(product, text)
+    images, vision = SHAPE.rows * SHAPE.images, CONFIG.vision
+    patches = vision.grid**2
+    layers = 1 if model.compute.scan_layers else vision.blocks
+    counts = {
+        size: sum(int(first) == size for first, _ in found) for size in {int(f) for f, _ in found}
+    }
+    assert counts == {
+        images * patches: 1,  # the patches' embedding
+        images * (patches + 1): 6 * layers,  # query, key, value, out, up, down
+        images * vision.heads: 2 * layers,  # scores and their sums
+    }
+    assert not any("transpose" in name for _, name in found)
+    features = np.zeros((SHAPE.rows, SHAPE.images, patches, vision.width), np.float32)
+    cached = {**{k: v for k, v in batch.items() if k != "images"}, "features": features}
+    text = compiled.lower(init_state(chosen, optimizer), frozen, cached).compile().as_text()
+    assert not re.findall(product, text)
+
+
 def trained(
     model: Llava, trainable: list[str], batches: list[dict], **options: Any
 ) -> tuple[np.ndarray, np.ndarray, partition.Params]:
