@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,7 @@ def test_the_batches_are_worth_comparing(dataset: Batches) -> None:
     assert any(0 in row[1:-1] and sum(row) > 1 for row in per_sample)
 
 
+@pytest.mark.slow
 def test_logits_are_those_of_samples_alone(dataset: Batches, model: Llava) -> None:
     params = {"params": wild_params(model)}
     logits = jax.jit(model.apply)
@@ -131,6 +133,7 @@ def test_logits_are_those_of_samples_alone(dataset: Batches, model: Llava) -> No
     assert compared == 36
 
 
+@pytest.mark.slow
 def test_nothing_flows_between_samples(dataset: Batches, model: Llava) -> None:
     """Neither forward, from words or images, nor backward: exactly, not nearly."""
     params = wild_params(model)
@@ -188,6 +191,7 @@ def test_steps_are_those_of_unpacked_training(
     assert np.abs(blurred[0] / apart[0] - 1).min() > 1e-3
 
 
+@pytest.mark.slow
 def test_the_tower_sees_the_slots_and_nothing_else(dataset: Batches, model: Llava) -> None:
     """In the compiled step its products have rows * slots images, forward only, whatever the rows
     hold: a row of text alone costs its static slots (and none where features were cached).
@@ -204,9 +208,7 @@ def test_the_tower_sees_the_slots_and_nothing_else(dataset: Batches, model: Llav
     images, vision = SHAPE.rows * SHAPE.images, CONFIG.vision
     patches = vision.grid**2
     layers = 1 if model.compute.scan_layers else vision.blocks
-    counts = {
-        size: sum(int(first) == size for first, _ in found) for size in {int(f) for f, _ in found}
-    }
+    counts = Counter(int(first) for first, _ in found)
     assert counts == {
         images * patches: 1,  # the patches' embedding
         images * (patches + 1): 6 * layers,  # query, key, value, out, up, down
