@@ -83,7 +83,7 @@ def caption_loss(
       stands where the image was.
     """
     template = get_template(model.template)
-    longest = max(stage.length for stage in model.recipe.stage.values())
+    longest = max(stage.longest_sample for stage in model.recipe.stage.values())
     whole = ConversationEncoder(template, model.tokenizer, model.config.image_tokens, longest)
     encode = _WithoutImages(whole) if shown == "nothing" else whole
     length = max(len(encode(record).tokens) for record in records)

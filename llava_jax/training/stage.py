@@ -48,7 +48,10 @@ def stage_batches(
     features: the tower's features of all the stage's images, or None to read pixels.
     """
     encode = ConversationEncoder(
-        get_template(stage.template), base.tokenizer, base.config.image_tokens, stage.length
+        get_template(stage.template),
+        base.tokenizer,
+        base.config.image_tokens,
+        stage.longest_sample,
     )
     specs = [
         SourceSpec(open_source(source, workdir), source.weight or None, features=features)
