@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs a program of this project on a Cloud TPU, on all its workers, over preemptions.
 #   bash launch/tpu_vm.sh train --name=llava --zone=us-west4-a --accelerator=v5e-64 --spot -- \
-#     launch/train.py --config=configs/llava_v1_5_7b.py --workdir=gs://BUCKET/llava
+#     launch/train.py --coordinator=auto --config=configs/llava_v1_5_7b.py --workdir=gs://BUCKET/llava
 # Subcommands:
 #   train    all of create, install and run; made anew after each preemption until the program ends.
 #            The same command again goes on from whatever state it finds
@@ -99,13 +99,19 @@ unknown_accelerator() {
 }
 
 check_program() {
-  local word workdir=''
+  local word workdir='' coordinator=''
   [ ${#program[@]} -gt 0 ] ||
     fail "say what to run, after --: ... -- launch/train.py --config=FILE --workdir=gs://BUCKET/RUN"
   [ -f "${program[0]}" ] || fail "no program ${program[0]} in this project: it follows the --"
   for word in "${program[@]}"; do
-    case $word in --workdir=*) workdir=${word#*=} ;; esac
+    case $word in
+      --workdir=*) workdir=${word#*=} ;;
+      --coordinator=*) coordinator=${word#*=} ;;
+    esac
   done
+  if [ "${program[0]}" = launch/train.py ] && [ -z "$coordinator" ]; then
+    say "note: without --coordinator=auto each worker of the TPU trains for itself"
+  fi
   case $workdir in
     gs://* | '') ;;
     *) say "note: --workdir=$workdir is on each worker's own disk, which a preemption takes away:" \

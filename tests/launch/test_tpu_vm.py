@@ -231,9 +231,12 @@ def test_another_tpu_of_that_name_is_left_alone(cloud: Cloud):
     assert not cloud.calls("delete", "ssh")
 
 
-def test_a_local_workdir_is_spoken_of(cloud: Cloud):
-    done = cloud.run("train", *TPU, V5E, "--dry_run", "--", PROGRAM, "--workdir=runs/x")
+def test_what_would_surprise_is_spoken_of(cloud: Cloud):
+    words = ("train", *TPU, V5E, "--dry_run", "--", "launch/train.py")
+    done = cloud.run(*words, "--workdir=runs/x")
     assert "--workdir=runs/x is on each worker's own disk" in done.stderr
+    assert "without --coordinator=auto each worker" in done.stderr
+    assert "note" not in cloud.run(*words, "--workdir=gs://b/x", "--coordinator=auto").stderr
 
 
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")

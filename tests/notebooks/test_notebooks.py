@@ -53,3 +53,17 @@ def test_colab_quickstart(tmp_path: Path, pocket_language, pocket_tower, pocket_
     assert len(answer) >= 2 and answer[0].startswith("reading")
     assert "tpu-vm create llava" in said_by(cells, "--dry_run")
     assert list((tmp_path / "run").glob("stages/instruct/checkpoints/2"))
+
+
+@pytest.mark.slow
+def test_sharding_on_simulated_devices(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "")
+    cells = executed("sharding_on_simulated_devices.ipynb")
+    lines = said_by(cells, "metrics.loss").splitlines()
+    assert len(lines) == 5 and len({line.split("losses")[1][:8] for line in lines}) == 1
+    counted = dict(
+        (line[:16].strip(), [int(count) for count in line[16:].split()])
+        for line in said_by(cells, "as_text").splitlines()[1:]
+    )
+    assert counted["one device"][:2] == [0, 0] and min(counted["fsdp"][:3]) > 0
+    assert len(said_by(cells, "attempt").splitlines()) == 3
