@@ -225,6 +225,22 @@ def test_storage_that_cannot_be_reached_is_no_bad_image():
             assert not isinstance(refused.value, ImageError)  # skipping would lose the data set
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("remote", ["gs"], indirect=True)
+def test_storage_that_goes_away_ends_the_run(uploaded, encoder, workers):
+    """Also with on_bad_image="skip", and seen from a worker's process."""
+    _, data, images = uploaded
+    source = LlavaJson(data, images)
+    source.image_folder = RemoteFile(NOWHERE)
+    options = {"seed": 1, "steps": 4, "workers": workers}
+    batches = make_dataset(
+        [SourceSpec(source)], encoder(), BatchShape(2, 64, 1), Preprocessing(8, "crop"), **options
+    )
+    with pytest.raises(UserError, match=f"cannot read {NOWHERE}.*Check the address"):
+        list(batches)
+    assert not batches.bad_images.times
+
+
 class Counting(http.server.SimpleHTTPRequestHandler):
     """Serves a folder slowly, and remembers what was asked for."""
 
