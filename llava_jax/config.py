@@ -63,7 +63,7 @@ class Scenes:
 
 @dataclass(frozen=True)
 class Source:
-    """One part of a stage's data mixture."""
+    """One part of a stage's data mixture. Places are local or URLs (gs://BUCKET/chat.json)."""
 
     path: str = ""  # LLaVA JSON or JSONL, or the folder of a TFDS build; {workdir} is replaced
     images: str = ""  # folder that the records' image paths start from (JSON only)

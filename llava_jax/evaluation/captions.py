@@ -33,7 +33,9 @@ _LONGEST = 32  # tokens of a caption
 Shown = Literal["own", "other", "grey", "nothing"]
 
 
-def evaluate_captions(workdir: Path, data: Path, images: Path, console: Console) -> dict[str, Any]:
+def evaluate_captions(
+    workdir: Path, data: str | Path, images: str | Path, console: Console
+) -> dict[str, Any]:
     """Mean loss a caption token, in nats, of the trained model beside what sees nothing.
 
     "other_image" is the trained model shown each record's neighbour's image, "blind" the same shown
