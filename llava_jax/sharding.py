@@ -226,7 +226,7 @@ def _axes(entry: Any) -> tuple[str, ...]:
     return (entry,) if isinstance(entry, str) else tuple(entry or ())
 
 
-_PART = 32 * 2**20  # bytes of a gradient that is reduced at once
+_PART = 48 * 2**20  # bytes of a gradient that is reduced at once
 _LANES = 128  # of a TPU's vector unit
 _BLOCK = r"(language/layers|vision/blocks)(_\d+)?/.*"
 
