@@ -1,0 +1,55 @@
+"""What one step of a compiled program does on one chip, counted from the program's own text.
+
+The compiler's own counter (`cost_analysis`) sees the body of a loop once and nothing of a Pallas
+kernel; here loops are multiplied out and kernels counted by their shapes.
+"""
+
+from dataclasses import dataclass
+
+from llava_jax.tpu.collectives import Collective, find_collectives
+from llava_jax.tpu.hlo import parse
+from llava_jax.tpu.kernels import kernel_flops, kernel_name
+from llava_jax.tpu.loops import count_runs
+from llava_jax.tpu.matrix import product_flops
+from llava_jax.tpu.memory_traffic import hbm_bytes
+
+
+@dataclass(frozen=True)
+class Program:
+    """Work of one step on one chip."""
+
+    matrix_flops: float  # convolutions and dots
+    kernel_flops: float  # attention kernels
+    hbm_bytes: float  # a lower bound
+    collectives: tuple[Collective, ...]
+    aliased: int  # buffers that are updated in place, donated to the step
+    unknown_loops: tuple[str, ...]  # counted once: their trips depend on data
+    unknown_kernels: tuple[str, ...]  # not counted at all
+
+    @property
+    def flops(self) -> float:
+        return self.matrix_flops + self.kernel_flops
+
+
+def count_program(text: str) -> Program:
+    """Counts an optimised program, given as `compiled.as_text()`."""
+    module = parse(text)
+    runs = count_runs(module)
+    matrix, kernels, unknown = 0, 0, set()
+    for name, times in runs.times.items():
+        computation = module.computations[name]
+        for instruction in computation.instructions:
+            matrix += times * product_flops(computation, instruction)
+            kernel = kernel_flops(computation, instruction)
+            if kernel is None:
+                unknown.add(kernel_name(instruction))
+            kernels += times * (kernel or 0)
+    return Program(
+        matrix_flops=float(matrix),
+        kernel_flops=float(kernels),
+        hbm_bytes=hbm_bytes(module, runs),
+        collectives=find_collectives(module, runs),
+        aliased=module.aliased,
+        unknown_loops=runs.unknown_loops,
+        unknown_kernels=tuple(sorted(unknown)),
+    )
