@@ -11,7 +11,7 @@ _ARRAY = re.compile(r"([a-z][a-z0-9]*)\[([0-9,<=]*)\](\{[^{}]*\})?")
 _COMPUTATION = re.compile(r"^(ENTRY )?%(\S+) \(.*\{$")
 _INSTRUCTION = re.compile(r"^\s+(ROOT )?%(\S+) = ")
 _OPERAND = re.compile(r"%([^\s,(){}]+)")
-_IN_HBM = re.compile(r"S\([1-9]\)")  # memory space 0 is HBM; 1 is VMEM, others are smaller
+_ELSEWHERE = re.compile(r"S\([1-9]\)")  # memory space 0 is HBM; 1 VMEM, 5 the host's memory
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,11 @@ class Shape:
     @property
     def in_hbm(self) -> bool:
         """Whether it lies in HBM, rather than in a memory on the chip."""
-        return not _IN_HBM.search(self.layout)
+        return not _ELSEWHERE.search(self.layout)
+
+    @property
+    def on_host(self) -> bool:
+        return "S(5)" in self.layout
 
 
 @dataclass(frozen=True)

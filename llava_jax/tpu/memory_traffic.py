@@ -34,6 +34,20 @@ _FREE = {
 _SLICES = {"slice", "dynamic-slice", "gather", "slice-start"}
 
 
+def host_bytes(module: Module, runs: Runs) -> float:
+    """Moved between HBM and the host's memory in one step, as offloading does."""
+    total = 0.0
+    for name, times in runs.times.items():
+        computation = module.computations[name]
+        for instruction in computation.instructions:
+            if instruction.opcode in ("copy-start", "slice-start", "copy"):
+                ends = (*instruction.shapes, *computation.operands(instruction)[0].shapes)
+                arrays = [shape for shape in ends if shape.dims]
+                if any(shape.on_host for shape in arrays):
+                    total += times * min(shape.bytes for shape in arrays)
+    return total
+
+
 def hbm_bytes(module: Module, runs: Runs) -> float:
     """Read and written in one step, loops multiplied out."""
     total = 0.0

@@ -11,7 +11,7 @@ from llava_jax.tpu.hlo import parse
 from llava_jax.tpu.kernels import kernel_flops, kernel_name
 from llava_jax.tpu.loops import count_runs
 from llava_jax.tpu.matrix import product_flops
-from llava_jax.tpu.memory_traffic import hbm_bytes
+from llava_jax.tpu.memory_traffic import hbm_bytes, host_bytes
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Program:
     matrix_flops: float  # convolutions and dots
     kernel_flops: float  # attention kernels
     hbm_bytes: float  # a lower bound
+    host_bytes: float  # between HBM and the host's memory
     collectives: tuple[Collective, ...]
     aliased: int  # buffers that are updated in place, donated to the step
     unknown_loops: tuple[str, ...]  # counted once: their trips depend on data
@@ -48,6 +49,7 @@ def count_program(text: str) -> Program:
         matrix_flops=float(matrix),
         kernel_flops=float(kernels),
         hbm_bytes=hbm_bytes(module, runs),
+        host_bytes=host_bytes(module, runs),
         collectives=find_collectives(module, runs),
         aliased=module.aliased,
         unknown_loops=runs.unknown_loops,

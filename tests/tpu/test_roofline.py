@@ -15,7 +15,7 @@ def collective(kind: str, total: float, overlapped: bool, across: bool = False) 
 
 
 def program(*collectives: Collective, flops: float = 300.0, hbm: float = 20.0) -> Program:
-    return Program(flops * 0.9, flops * 0.1, hbm, collectives, 0, (), ())
+    return Program(flops * 0.9, flops * 0.1, hbm, 0.0, collectives, 0, (), ())
 
 
 def test_what_overlaps_is_hidden_and_what_does_not_comes_on_top():
