@@ -1,6 +1,8 @@
 """Trains a recipe, stage by stage, and goes on where an earlier run in the same folder stopped.
 
-python launch/train.py --config=configs/pocket.py --workdir=DIR [--config.KEY=VALUE ...]
+  python launch/train.py --config=configs/pocket.py --workdir=DIR [--config.KEY=VALUE ...]
+On the hosts of a TPU slice, the same on each with --coordinator=auto; on other machines with
+  --coordinator=HOST:PORT --processes=N --process=0 (1, 2, ...)
 """
 
 from pathlib import Path
@@ -15,11 +17,17 @@ _CONFIG = config_flags.DEFINE_config_file("config", None, "The recipe.")
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of the run: data, checkpoints, metrics.", required=True
 )
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator", "", "Of a run of several processes: host:port of the first, or auto on TPUs."
+)
+_PROCESSES = flags.DEFINE_integer("processes", 0, "How many there are (with host:port).")
+_PROCESS = flags.DEFINE_integer("process", 0, "Which of them this is, from 0 (with host:port).")
 flags.mark_flag_as_required("config")
 
 
 def main() -> None:
     from llava_jax.config import parse
+    from llava_jax.processes import join
     from llava_jax.training.loop import train
 
     try:
@@ -27,6 +35,7 @@ def main() -> None:
     except OSError as error:  # raised on reading the config, not on parsing the flag
         file = next((word for word in str(error).split() if word.endswith(".py")), "--config")
         raise UserError(f"cannot read the recipe {file}: configs/ holds recipes") from error
+    join(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
     train(recipe, Path(_WORKDIR.value).expanduser())
 
 

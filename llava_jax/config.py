@@ -41,6 +41,16 @@ class Weights:
 
 
 @dataclass(frozen=True)
+class MeshShape:
+    """How the devices of a run are arranged; the product of these is their number."""
+
+    slices: int = 1  # TPU slices joined by the data-centre network, each with a copy of all
+    data: int = 1  # copies of the parameters within a slice
+    fsdp: int = 0  # devices that share one copy; 0: all that the others leave
+    tensor: int = 1  # devices that share each product
+
+
+@dataclass(frozen=True)
 class Scenes:
     """Drawn scenes with known objects, for recipes that make their own data; 0 scenes: none."""
 
@@ -104,7 +114,10 @@ class Recipe:
     name: str = ""
     seed: int = 0
     dtype: Literal["auto", "float32", "bfloat16"] = "bfloat16"  # auto: bfloat16 where it is fast
-    remat: Literal["none", "minimal", "full"] = "none"
+    # What a layer keeps for its backward pass: everything, the outputs of its products, those of
+    # its attention (kept on the chip, or in the host's memory: "offload"), or only its input.
+    remat: Literal["none", "minimal", "attention", "offload", "full"] = "none"
+    mesh: MeshShape = field(default_factory=MeshShape)
     model: Model = field(default_factory=Model)
     weights: Weights = field(default_factory=Weights)
     scenes: Scenes = field(default_factory=Scenes)

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from llava_jax.processes import is_first
+
 
 def read_report(workdir: Path) -> dict[str, Any]:
     """What is known so far; empty before anything is."""
@@ -31,7 +33,8 @@ def add_minutes(workdir: Path, part: str, minutes: float) -> None:
 
 @contextmanager
 def timed(workdir: Path, part: str) -> Iterator[None]:
-    """Counts the time inside as that part's."""
+    """Counts the time inside as that part's; of several processes the first one counts."""
     start = time.monotonic()
     yield
-    add_minutes(workdir, part, (time.monotonic() - start) / 60)
+    if is_first():
+        add_minutes(workdir, part, (time.monotonic() - start) / 60)

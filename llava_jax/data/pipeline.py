@@ -1,7 +1,7 @@
 """From sources to the batches of a training step, through grain.
 
 What stands in which batch is planned before the run (plan.py): rows are numbered, batch k is rows
-k*B to (k+1)*B - 1, and each process makes its own consecutive part of them. A batch is thus a pure
+k*B to (k+1)*B - 1, and each process makes those that its devices compute. A batch is thus a pure
 function of its number. That is why the order depends neither on the number of processes, nor of
 workers, nor on restarts, and why the iterator's state is one row number, which a run on other
 hardware can go on from. The price is to encode all text once before the first step (the numbers
@@ -59,13 +59,14 @@ def make_dataset(
     steps: int | None = None,
     pack_rows: bool = False,
     group: Group = "none",
-    process_index: int = 0,
-    process_count: int = 1,
+    own_rows: Sequence[int] | None = None,
     workers: int = 0,
     on_bad_image: Policy = "skip",
     survey_cache: Path | None = None,
 ) -> "Batches":
-    """The batches of a stage. All processes call it with the same arguments but their own index.
+    """The batches of a stage. All processes call it with the same arguments but their own rows.
+
+    own_rows: which rows of each batch this process makes; None: all.
 
     epochs, steps, pack_rows, group: see `make_plan`; the last batch of the last epoch is filled up
     with empty rows. workers: processes that make batches ahead (0: a thread of this one).
@@ -76,8 +77,6 @@ def make_dataset(
     """
     if not sources:
         raise UserError("the stage has no data: give it at least one source")
-    if shape.rows % process_count:
-        raise UserError(f"{process_count} processes cannot share a batch of {shape.rows} rows")
     if encode.max_length > shape.length:
         raise UserError(f"samples of {encode.max_length} tokens do not fit in {shape.length}")
     if len({spec.features and spec.features.shape for spec in sources}) > 1:
@@ -93,10 +92,8 @@ def make_dataset(
         pack_rows=pack_rows,
         group=group,
     )
-    own_rows = shape.rows // process_count
-    maker = BatchMaker(
-        tuple(sources), encode, shape, preprocessing, plan, process_index * own_rows, own_rows
-    )
+    own = tuple(range(shape.rows) if own_rows is None else own_rows)
+    maker = BatchMaker(tuple(sources), encode, shape, preprocessing, plan, own)
     return Batches(maker, workers, BadImages(on_bad_image))
 
 
@@ -119,15 +116,14 @@ def _survey_and_check(
 
 @dataclass(frozen=True)
 class BatchMaker:
-    """Makes this process's rows of any batch: `own_rows` of them, from the batch's row `first`."""
+    """Makes this process's rows of any batch: those whose numbers in the batch are `own_rows`."""
 
     sources: tuple[SourceSpec, ...]
     encode: Encode
     shape: BatchShape
     preprocessing: Preprocessing
     plan: Plan
-    first: int
-    own_rows: int
+    own_rows: tuple[int, ...]
 
     def __call__(self, number: int) -> tuple[Batch, list[ImageError]]:
         """The static batch, and why samples are missing in it.
@@ -140,12 +136,12 @@ class BatchMaker:
         size = self.preprocessing.size
         one_image = (size, size, 3) if features is None else features.shape
         images = np.zeros(
-            (self.own_rows, self.shape.images, *one_image),
+            (len(self.own_rows), self.shape.images, *one_image),
             np.uint8 if features is None else BFLOAT16,
         )
         errors: list[ImageError] = []
-        start = number * self.shape.rows + self.first
-        rows = [self._row(start + i, images[i], errors) for i in range(self.own_rows)]
+        first = number * self.shape.rows
+        rows = [self._row(first + row, images[i], errors) for i, row in enumerate(self.own_rows)]
         batch = {key: np.stack([row[key] for row in rows]) for key in rows[0]}
         return {**batch, "images" if features is None else "features": images}, errors
 

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +11,9 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
-from llava_jax.models.compute import Compute
+from llava_jax.models.compute import ATTENTION_OUT, CONTEXT, Compute, named
 from llava_jax.models.layers import Dense, blocked_transpose, einsum_f32
+from llava_jax.models.splash import splash_attention
 
 _MASKED = -1e30
 
@@ -89,17 +91,32 @@ def causal_mask(
     return same & jnp.tril(jnp.ones((segments.shape[1],) * 2, bool))
 
 
+class Packed(NamedTuple):
+    """A causal mask within segments that a kernel makes itself."""
+
+    segments: Int[Array, "batch seq"]
+
+
+def within_segments(
+    segments: Int[Array, "batch seq"], compute: Compute
+) -> Packed | Bool[Array, "batch seq seq"]:
+    """What `attend` needs for packed or padded rows: the one place that picks the kernel."""
+    return Packed(segments) if compute.platform == "tpu" else causal_mask(segments)
+
+
 def attend(
     q: Float[Array, "batch queries heads head_dim"],
     k: Float[Array, "batch keys kv_heads head_dim"],
     v: Float[Array, "batch keys kv_heads head_dim"],
-    mask: Bool[Array, "batch queries keys"] | None,
+    mask: Packed | Bool[Array, "batch queries keys"] | None,
     compute: Compute,
 ) -> Float[Array, "batch queries heads head_dim"]:
     """Softmax attention; query head h reads key head h // (heads // kv_heads).
 
     The queries of one key head are folded into rows, so a grouped product is a plain batched one.
     """
+    if isinstance(mask, Packed):
+        return splash_attention(q, k, v, mask.segments)
     batch, queries, heads, head_dim = q.shape
     keys, kv_heads = k.shape[1:3]
     group = heads // kv_heads
@@ -116,7 +133,7 @@ def attend(
     else:
         out = _attention(q, k, v, bias, compute.precision)
     out = out.reshape(batch, kv_heads, group, queries, head_dim).transpose(0, 3, 1, 2, 4)
-    return out.reshape(batch, queries, heads, head_dim)
+    return named(out.reshape(batch, queries, heads, head_dim), CONTEXT)
 
 
 def _softmax(scores: Array, bias: Array | None) -> Array:
@@ -193,4 +210,4 @@ class Projections(nn.Module):
         return heads(self.query(x)), heads(self.key(x)), heads(self.value(x))
 
     def join(self, x: Float[Array, "batch seq heads head_dim"]) -> Float[Array, "batch seq d"]:
-        return self.out(x.reshape(*x.shape[:2], -1))
+        return named(self.out(x.reshape(*x.shape[:2], -1)), ATTENTION_OUT)

@@ -8,9 +8,12 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.ad_checkpoint import checkpoint_name
 
-Platform = Literal["cpu", "tpu"]
-Remat = Literal["none", "minimal", "full"]
+from llava_jax.mesh import Platform
+from llava_jax.sharding import Gather
+
+Remat = Literal["none", "minimal", "attention", "offload", "full"]
 
 
 @dataclass(frozen=True)
@@ -23,13 +26,17 @@ class Compute:
     scan_layers: parameters stacked on a leading layer axis and a `lax.scan` over them (small
       programs, for TPUs), or one subtree a layer and an unrolled loop (faster on a CPU).
     remat: what a block keeps for its backward pass: everything ("none"), the outputs of its
-      weight products ("minimal"), or only its input ("full").
+      products ("minimal"), those of its attention, on the device ("attention") or in the host's
+      memory ("offload"), or only its input ("full").
+    gather: makes a block's parameters whole where a device holds a shard of them (see
+      llava_jax/sharding.py); None where they are whole, or the compiler sees to it.
     """
 
     dtype: Any = jnp.float32
     platform: Platform = "cpu"
     scan_layers: bool = False
     remat: Remat = "none"
+    gather: Gather | None = None
 
     @property
     def precision(self) -> jax.lax.Precision | None:
@@ -47,7 +54,11 @@ def local_compute(dtype: str, remat: Remat = "none") -> Compute:
 
     dtype: "float32", "bfloat16", or "auto": bfloat16 where the hardware multiplies it.
     """
-    platform: Platform = "cpu" if jax.default_backend() == "cpu" else "tpu"
+    return compute_for("cpu" if jax.default_backend() == "cpu" else "tpu", dtype, remat)
+
+
+def compute_for(platform: Platform, dtype: str, remat: Remat = "none") -> Compute:
+    """What suits a platform, be it that of this process or one that is compiled for."""
     if dtype == "auto":
         fast = platform == "tpu" or _cpu_multiplies_bfloat16()
         dtype = "bfloat16" if fast else "float32"
@@ -61,15 +72,35 @@ def _cpu_multiplies_bfloat16() -> bool:
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
-_POLICIES: dict[str, Callable[..., bool] | None] = {
-    "minimal": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
-    "full": None,
-}
+# What blocks name for the policies below.
+QKV, CONTEXT, ATTENTION_OUT, MLP_IN = "qkv", "context", "attention_out", "mlp_in"
+_ATTENTION = (QKV, CONTEXT, ATTENTION_OUT)
+
+
+def _policy(remat: Remat) -> Callable[..., Any] | None:
+    policies = jax.checkpoint_policies
+    if remat == "full":
+        return None
+    if remat == "offload":
+        return policies.save_and_offload_only_these_names(
+            names_which_can_be_saved=[],
+            names_which_can_be_offloaded=list(_ATTENTION),
+            offload_src="device",
+            offload_dst="pinned_host",
+        )
+    kept = (*_ATTENTION, MLP_IN) if remat == "minimal" else _ATTENTION
+    return policies.save_only_these_names(*kept)
+
+
+def named(x: jax.Array, name: str) -> jax.Array:
+    """x, under the name that rematerialisation knows it by."""
+    return checkpoint_name(x, name)
 
 
 def run_blocks(
     block: type[nn.Module],
     *,
+    path: tuple[str, ...],
     name: str,
     count: int,
     compute: Compute,
@@ -83,19 +114,15 @@ def run_blocks(
     A block is called as `block(x, layer_input, *shared) -> (x, layer_output)`.
 
     Args:
+      path: of the module that holds the blocks.
       name: parameters live under `name` (scanned, leading layer axis) or `name_0`, `name_1`, ...
       per_layer: pytree for each layer: stacked on axis 0 when scanned, a list when unrolled.
     Returns:
       the last x, and the layers' outputs, stacked or listed like `per_layer`.
     """
-    if compute.remat != "none":
-        # Under a scan nothing can be merged across iterations, so the costly guard is not needed.
-        block = nn.remat(
-            block, policy=_POLICIES[compute.remat], prevent_cse=not compute.scan_layers
-        )
     if compute.scan_layers:
         scanned = nn.scan(
-            block,
+            _prepared(block, compute, "/".join((*path, name, ""))),
             variable_axes={"params": 0},
             split_rngs={"params": True},
             in_axes=(0, *[nn.broadcast] * len(shared)),
@@ -105,6 +132,22 @@ def run_blocks(
     outputs = []
     for i in range(count):
         layer_input = None if per_layer is None else per_layer[i]
-        x, output = block(name=f"{name}_{i}", **fields)(x, layer_input, *shared)
+        prepared = _prepared(block, compute, "/".join((*path, f"{name}_{i}", "")))
+        x, output = prepared(name=f"{name}_{i}", **fields)(x, layer_input, *shared)
         outputs.append(output)
     return x, outputs
+
+
+def _prepared(block: type[nn.Module], compute: Compute, prefix: str) -> type[nn.Module]:
+    """The block with its parameters gathered and its activations forgotten, as `compute` says."""
+    if compute.gather is not None:
+        block = nn.map_variables(
+            block,
+            "params",
+            # Gathered within what is computed again, so that whole parameters are not kept.
+            trans_in_fn=lambda variables: {"params": compute.gather(variables["params"], prefix)},
+        )
+    if compute.remat == "none":
+        return block
+    # Under a scan nothing can be merged across iterations, so the costly guard is not needed.
+    return nn.remat(block, policy=_policy(compute.remat), prevent_cse=not compute.scan_layers)

@@ -12,11 +12,11 @@ from llava_jax.models.attention import (
     Projections,
     RopeScaling,
     attend,
-    causal_mask,
     rotary_angles,
     rotate,
+    within_segments,
 )
-from llava_jax.models.compute import Compute, run_blocks
+from llava_jax.models.compute import MLP_IN, QKV, Compute, named, run_blocks
 from llava_jax.models.layers import Dense, RMSNorm, swiglu
 
 
@@ -79,9 +79,8 @@ class _Mlp(nn.Module):
         def dense(features: int, name: str) -> Dense:
             return Dense(features, self.compute, use_bias=False, name=name)
 
-        hidden = swiglu(
-            dense(self.config.mlp_width, "gate")(x), dense(self.config.mlp_width, "up")(x)
-        )
+        gate, up = (named(dense(self.config.mlp_width, part)(x), MLP_IN) for part in ("gate", "up"))
+        hidden = swiglu(gate, up)
         return dense(self.config.width, "down")(hidden)
 
 
@@ -93,7 +92,7 @@ class DecoderBlock(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Array, cache: Any, angles: Array, mask: Array, start: Array | None
+        self, x: Array, cache: Any, angles: Array, mask: Any, start: Array | None
     ) -> tuple[Array, Any]:
         config, compute = self.config, self.compute
         attention = Projections(
@@ -107,7 +106,7 @@ class DecoderBlock(nn.Module):
         )
         y = RMSNorm(config.norm_eps, compute.dtype, name="attention_norm")(x)
         q, k, v = attention.split(y)
-        q, k = rotate(q, angles), rotate(k, angles)
+        q, k, v = (named(a, QKV) for a in (rotate(q, angles), rotate(k, angles), v))
         if cache is not None:
             k, v = cache = (_write(cache[0], k, start), _write(cache[1], v, start))
         x = x + attention.join(attend(q, k, v, mask, compute))
@@ -172,7 +171,9 @@ class LanguageModel(nn.Module):
         segments: Int[Array, "batch seq"],
     ) -> Float[Array, "batch seq d"]:
         """Whole sequences, packed or padded, without a cache."""
-        x, _ = self._blocks(embeddings, positions, causal_mask(segments), None, None)
+        x, _ = self._blocks(
+            embeddings, positions, within_segments(segments, self.compute), None, None
+        )
         return x
 
     def extend(
@@ -196,7 +197,7 @@ class LanguageModel(nn.Module):
         self,
         x: Array,
         positions: Array,
-        mask: Array,
+        mask: Any,
         cache: Cache | None,
         start: Array | None,
     ) -> tuple[Array, Cache]:
@@ -206,6 +207,7 @@ class LanguageModel(nn.Module):
         )
         x, cache = run_blocks(
             DecoderBlock,
+            path=self.path,
             name="layers",
             count=config.depth,
             compute=self.compute,

@@ -159,12 +159,19 @@ class Llava(nn.Module):
 
 def abstract_params(model: Llava) -> dict[str, Any]:
     """Shapes and dtypes of every parameter, without making any."""
-    return jax.eval_shape(model.init, jax.random.key(0), _smallest_batch(model))["params"]
+    plain = _plain(model)
+    return jax.eval_shape(plain.init, jax.random.key(0), _smallest_batch(plain))["params"]
 
 
 def init_params(model: Llava, seed: int) -> dict[str, Any]:
     """Random parameters, float32."""
-    return jax.jit(model.init)(jax.random.key(seed), _smallest_batch(model))["params"]
+    plain = _plain(model)
+    return jax.jit(plain.init)(jax.random.key(seed), _smallest_batch(plain))["params"]
+
+
+def _plain(model: Llava) -> Llava:
+    """The same parameters, made on any machine: of how to compute only their layout matters."""
+    return Llava(model.config, Compute(scan_layers=model.compute.scan_layers))
 
 
 def _smallest_batch(model: Llava) -> Batch:

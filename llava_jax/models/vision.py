@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, UInt8
 
 from llava_jax.errors import UserError
 from llava_jax.models.attention import Projections, attend
-from llava_jax.models.compute import Compute, run_blocks
+from llava_jax.models.compute import MLP_IN, QKV, Compute, named, run_blocks
 from llava_jax.models.layers import Dense, LayerNorm, activate
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -111,7 +111,7 @@ class _Mlp(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        x = Dense(self.config.mlp_width, self.compute, name="up")(x)
+        x = named(Dense(self.config.mlp_width, self.compute, name="up")(x), MLP_IN)
         x = activate(self.config.activation, x)
         return Dense(self.config.width, self.compute, name="down")(x)
 
@@ -138,7 +138,8 @@ class VisionBlock(nn.Module):
             config.width, config.heads, config.heads, head_dim, True, compute, name="attention"
         )
         y = LayerNorm(config.norm_eps, compute.dtype, name="norm1")(x)
-        y = attention.join(attend(*attention.split(y), None, compute))
+        q, k, v = (named(a, QKV) for a in attention.split(y))
+        y = attention.join(attend(q, k, v, None, compute))
         x = x + scaled("layer_scale1", y)
         y = LayerNorm(config.norm_eps, compute.dtype, name="norm2")(x)
         x = x + scaled("layer_scale2", _Mlp(config, compute, name="mlp")(y))
@@ -198,6 +199,7 @@ class VisionTower(nn.Module):
         embeddings = x
         x, outputs = run_blocks(
             VisionBlock,
+            path=self.path,
             name="blocks",
             count=config.blocks,
             compute=compute,

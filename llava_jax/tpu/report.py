@@ -82,6 +82,21 @@ class Speed:
 
 
 @dataclass(frozen=True)
+class Trial:
+    """One program of a search."""
+
+    topology: str
+    axes: str
+    remat: str
+    batch: int
+    accumulate: int
+    fits: bool
+    peak_hbm_gib: float
+    mfu: float | None
+    tokens_per_second_per_chip: float | None
+
+
+@dataclass(frozen=True)
 class Report:
     """A flight check; `work` and `speed` are there when the program fits."""
 
@@ -92,6 +107,7 @@ class Report:
     speed: Speed | None
     compile_seconds: float
     warnings: tuple[str, ...] = ()
+    tried: tuple[Trial, ...] = ()  # of a search, in its order
 
     @property
     def fits(self) -> bool:
@@ -116,7 +132,24 @@ class Report:
         if work and speed:
             found |= dataclasses.asdict(work) | dataclasses.asdict(speed)
             found["recompute_overhead"] = self.recompute_overhead
+        if self.tried:
+            found["tried"] = [dataclasses.asdict(trial) for trial in self.tried]
         return found
+
+    def as_trial(self) -> Trial:
+        """What a search keeps of it."""
+        setting, speed = self.setting, self.speed
+        return Trial(
+            topology=setting.topology,
+            axes=setting.axes,
+            remat=setting.remat,
+            batch=setting.batch,
+            accumulate=setting.accumulate,
+            fits=self.fits,
+            peak_hbm_gib=self.memory.peak,
+            mfu=speed.mfu if speed else None,
+            tokens_per_second_per_chip=speed.tokens_per_second_per_chip if speed else None,
+        )
 
     @property
     def recompute_overhead(self) -> float:

@@ -109,6 +109,13 @@ def parse_topology(name: str) -> Topology:
     return Topology(name, CHIPS[chip], sizes[size], slices)
 
 
+def larger(topology: Topology) -> list[Topology]:
+    """Slices of the same chip with more chips, the smallest first."""
+    chip = topology.chip.name
+    every = (parse_topology(f"{chip}-{size}") for size in _sizes(chip))
+    return [other for other in every if other.chips > topology.chips]
+
+
 def names() -> list[str]:
     """Of all single slices."""
     return [f"{chip}-{size}" for chip in CHIPS for size in _sizes(chip)]

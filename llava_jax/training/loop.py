@@ -1,8 +1,10 @@
 """The run of a recipe: its stages in order, each resumed where it was left."""
 
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,16 +16,19 @@ from llava_jax.config import Recipe, Stage
 from llava_jax.data.features import FeatureCache
 from llava_jax.data.pipeline import Batches, BatchIterator
 from llava_jax.data.records import Record
-from llava_jax.errors import UserError
+from llava_jax.errors import Stopped, UserError
 from llava_jax.inference.engine import Engine
 from llava_jax.instruct.importers.coco import CocoFiles, read_scenes
-from llava_jax.mesh import check_rows, make_mesh, place_batch, place_replicated
+from llava_jax.mesh import check_rows, describe, make_mesh
 from llava_jax.models.compute import Compute, local_compute
 from llava_jax.models.llava import Llava
+from llava_jax.processes import StopSignal, first_alone, is_first
 from llava_jax.report import timed
+from llava_jax.sharding import place, place_batch
 from llava_jax.training.flops import step_flops
-from llava_jax.training.metrics import MetricsLog, StageProgress, say
-from llava_jax.training.optimizer import cosine_with_warmup, make_optimizer
+from llava_jax.training.metrics import Goodput, MetricsLog, StageProgress, say
+from llava_jax.training.optimizer import cosine_with_warmup
+from llava_jax.training.program import StageProgram, abstract_frozen, stage_program
 from llava_jax.training.samples import sample_records, write_samples
 from llava_jax.training.scene_data import make_scene_data
 from llava_jax.training.stage import (
@@ -33,7 +38,7 @@ from llava_jax.training.stage import (
     stored_images,
     tower_features,
 )
-from llava_jax.training.step import State, StepMetrics, init_state, make_step, to_compute
+from llava_jax.training.step import State, StepMetrics
 from llava_jax.training.warm_start import fit_projector
 from llava_jax.weights.base import Base, load_base
 from llava_jax.weights.checkpoints import StageCheckpoints
@@ -46,15 +51,16 @@ def train(recipe: Recipe, workdir: Path) -> partition.Params:
     Raises:
       UserError: data, weights, batch or folder that the recipe cannot be trained with.
     """
-    save_recipe(workdir, recipe)
-    with timed(workdir, "data"):
-        make_scene_data(recipe, workdir)
-    compute = local_compute(recipe.dtype, recipe.remat)
-    mesh = make_mesh()
-    base = load_base(recipe, compute)
-    params = base.params
+    mesh = make_mesh(recipe.mesh)
     for name in recipe.stages:
         check_rows(recipe.stage[name].rows, recipe.stage[name].accumulate, mesh)
+    with first_alone("scenes"):
+        save_recipe(workdir, recipe)
+        with timed(workdir, "data"):
+            make_scene_data(recipe, workdir)
+    compute = local_compute(recipe.dtype, recipe.remat)
+    base = load_base(recipe, compute)
+    params = base.params
     for name in recipe.stages:
         run = StageRun(recipe, name, workdir, base, compute, mesh)
         params = run.train(params)
@@ -82,30 +88,32 @@ class StageRun:
 
     def train(self, params: partition.Params) -> partition.Params:
         """Takes the model through the stage, from its newest checkpoint if there is one."""
-        stage, compute = self.stage, self.compute
+        stage = self.stage
         trainable, resting = partition.split(params, stage.trainable)
-        frozen = place_replicated(to_compute(resting, compute.dtype), self.mesh)
+        frozen = place(resting, abstract_frozen(self.model, stage, self.mesh))
         with StageCheckpoints(
             checkpoint_folder(self.workdir, self.name), self.recipe.keep
         ) as checkpoints:
-            with timed(self.workdir, "data"):
+            with first_alone("data"), timed(self.workdir, "data"):
                 features = tower_features(self.recipe, stage, self.workdir, self.model, frozen)
-                batches = stage_batches(self.recipe, stage, self.workdir, self.base, features)
-            optimizer = make_optimizer(stage.optimizer, trainable, len(batches))
-            iterator = iter(batches)
-            if checkpoints.latest is None and stage.warm_start:
-                with timed(self.workdir, "train"):
-                    trainable = trainable | {"projector": self._warm_start(params, features)}
-            state = place_replicated(init_state(trainable, optimizer), self.mesh)
-            if checkpoints.latest is not None:
-                saved_params, saved_optimizer, position = checkpoints.restore(
-                    state.params, state.optimizer
+                batches = stage_batches(
+                    self.recipe, stage, self.workdir, self.base, features, self.mesh
                 )
-                state = State(np.int32(checkpoints.latest), saved_params, saved_optimizer)
+            program = stage_program(
+                self.model, stage, self.mesh, steps=len(batches), targets=most_targets(batches)
+            )
+            iterator = iter(batches)
+            if checkpoints.latest is None:
+                if stage.warm_start:
+                    with timed(self.workdir, "train"):
+                        trainable = trainable | {"projector": self._warm_start(params, features)}
+                state = program.first_state(trainable)
+            else:
+                state, position = restored(checkpoints, program)
                 iterator.set_state(position)
             if state.step < len(batches):
-                with timed(self.workdir, "train"):
-                    state = self._steps(state, frozen, batches, iterator, optimizer, checkpoints)
+                with timed(self.workdir, "train"), others_alive():
+                    state = self._steps(state, frozen, batches, iterator, program, checkpoints)
             else:
                 say(f"stage {self.name}: done before, {len(batches)} steps")
         # Not the copy in the compute dtype: the next stage's masters may start from these.
@@ -137,42 +145,48 @@ class StageRun:
         frozen: partition.Params,
         batches: Batches,
         iterator: BatchIterator,
-        optimizer,
+        program: StageProgram,
         checkpoints: StageCheckpoints,
     ) -> State:
         recipe, stage, total = self.recipe, self.stage, len(batches)
-        step = jax.jit(
-            make_step(
-                self.model,
-                optimizer,
-                targets=most_targets(batches),
-                accumulate=stage.accumulate,
-                groups=self._groups,
-            ),
-            donate_argnums=0,
-        )
+        first, goodput = int(state.step), Goodput()
         rate = cosine_with_warmup(stage.optimizer.learning_rate, total, stage.optimizer.warmup)
-        first = int(state.step)
-        folder, shown = stage_folder(self.workdir, self.name), sample_records(stage, self.workdir)
-        with MetricsLog(folder, first) as log, StageProgress(self.name, total, first) as progress:
+        folder, shown = stage_folder(self.workdir, self.name), self._shown()
+        with (
+            MetricsLog(folder, first) if is_first() else nullcontext() as log,
+            StageProgress(self.name, total, first) as progress,
+            StopSignal() as stop,
+        ):
             progress.say(self._introduction(state, frozen, batches, first))
-            clock = time.monotonic()
+            step = program.compile()
+            batch, position = next(iterator), iterator.get_state()
+            placed = place_batch(batch, stage.rows, self.mesh)
             for number in range(first, total):
-                batch = next(iterator)
-                state, metrics = step(state, frozen, place_batch(batch, self.mesh))
-                figures = self._figures(metrics, batch, clock, float(rate(number)))
-                clock = time.monotonic()
-                log.write(number, figures)
-                progress.advance(number + 1)
-                done = number + 1
+                with goodput.step():
+                    state, metrics = step(state, frozen, placed)
+                    done, here, saved_position = number + 1, batch, position
+                    if done < total:  # made ready while the devices compute
+                        batch, position = next(iterator), iterator.get_state()
+                        placed = place_batch(batch, stage.rows, self.mesh)
+                    loss = float(metrics.loss)  # waits for the step
+                figures = self._figures(loss, metrics, here, goodput, float(rate(number)))
+                if log is not None:
+                    log.write(number, figures)
+                progress.advance(done)
                 if done % recipe.log_every == 0 or done == total:
                     progress.show(done, figures)
-                if done % recipe.save_every == 0 or done == total:
-                    checkpoints.save(done, state.params, state.optimizer, iterator.get_state())
+                stopped = stop.stops_after(done) and done < total
+                if done % recipe.save_every == 0 or done == total or stopped:
+                    checkpoints.save(done, state.params, state.optimizer, saved_position)
+                if stopped:
+                    checkpoints.wait()
+                    raise Stopped(
+                        f"stopped after step {done} of stage {self.name}, which is saved: run the "
+                        "same command again to go on"
+                    )
                 sampled = recipe.sample_every and done % recipe.sample_every == 0
                 if shown and (sampled or done == total):
                     progress.say(f"sample answers: {self._sample(shown, state, frozen, done)}")
-                    clock = time.monotonic()
             if batches.bad_images.times:
                 progress.say(
                     f"{len(batches.bad_images.times)} images could not be read and were skipped: "
@@ -180,6 +194,10 @@ class StageRun:
                 )
         iterator.close()
         return state
+
+    def _shown(self) -> list[Record]:
+        """What sample answers are written about; several processes write none."""
+        return sample_records(self.stage, self.workdir) if jax.process_count() == 1 else []
 
     def _sample(
         self, shown: list[Record], state: State, frozen: partition.Params, done: int
@@ -195,13 +213,6 @@ class StageRun:
         path = stage_folder(self.workdir, self.name) / "samples" / f"step_{done:06d}.png"
         return write_samples(engine, shown, path)
 
-    @property
-    def _groups(self) -> int:
-        """Runs of rows that the original would have taken a mean over by themselves."""
-        if self.stage.normalize == "global":
-            return 1
-        return self.mesh.shape["data"] * self.stage.accumulate
-
     def _introduction(
         self, state: State, frozen: partition.Params, batches: Batches, first: int
     ) -> str:
@@ -211,16 +222,19 @@ class StageRun:
         return (
             f"stage {self.name}: {trained / 1e6:.1f}M parameters trained, "
             f"{resting / 1e6:.1f}M frozen; {len(batches)} steps of {self.stage.rows} rows of "
-            f"{self.stage.length} tokens, {batches.plan.fill:.0%} filled"
+            f"{self.stage.length} tokens, {batches.plan.fill:.0%} filled; on {describe(self.mesh)}"
             + (f"; resumed at step {first}" if first else "")
         )
 
     def _figures(
-        self, metrics: StepMetrics, batch: dict[str, np.ndarray], clock: float, rate: float
+        self,
+        loss: float,
+        metrics: StepMetrics,
+        batch: dict[str, np.ndarray],
+        goodput: Goodput,
+        rate: float,
     ) -> dict[str, float]:
-        loss = float(metrics.loss)  # waits for the step, so the time below is the step's
-        seconds = time.monotonic() - clock
-        counts = batch_counts(batch, self.base.config.image_tokens)
+        counts, seconds = batch_counts(batch, self.base.config.image_tokens), goodput.latest
         flops = step_flops(
             self.base.config,
             self.base.params,
@@ -228,17 +242,41 @@ class StageRun:
             cached_features=self.stage.cache_features,
             **counts,
         )
+        # Of several processes each sees its own rows, which stand for the others'.
+        share = len(batch["tokens"]) / self.stage.rows
         return {
             "loss": loss,
             "grad_norm": float(metrics.grad_norm),
             "learning_rate": rate,
             "seconds": seconds,
-            "tokens_per_second": counts["tokens"] / seconds,
-            "images_per_second": counts["images"] / seconds,
+            "tokens_per_second": counts["tokens"] / share / seconds,
+            "images_per_second": counts["images"] / share / seconds,
             "padding": 1 - counts["tokens"] / batch["tokens"].size,
-            "tflops_per_second": flops / seconds / 1e12,
+            "tflops_per_second": flops / share / seconds / 1e12,
             "memory_gib": _memory_in_use() / 2**30,
+            "goodput": goodput.share,
         }
+
+
+def restored(checkpoints: StageCheckpoints, program: StageProgram) -> tuple[State, dict[str, Any]]:
+    """The newest checkpoint, each shard read straight to its device; and the place in the data."""
+    params, optimizer, position = checkpoints.restore(program.state.params, program.state.optimizer)
+    return program.state_at(checkpoints.latest or 0, params, optimizer), position
+
+
+@contextmanager
+def others_alive() -> Iterator[None]:
+    """Turns what a lost process does to this one into a sentence."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if jax.process_count() == 1:
+            raise
+        raise UserError(
+            f"process {jax.process_index()} lost contact with another process of the run "
+            f"({str(error).splitlines()[0]}): start all of them again with the same command; they "
+            "go on from the newest checkpoint"
+        ) from error
 
 
 def _memory_in_use() -> int:

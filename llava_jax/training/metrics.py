@@ -2,6 +2,8 @@
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,12 +19,19 @@ from rich.progress import (
 )
 from tensorboardX import SummaryWriter
 
+from llava_jax.processes import is_first
+
 _WINDOW = 120.0  # seconds that the estimate of the remaining time looks back
+
+
+def _console() -> Console:
+    """Of several processes only the first is heard."""
+    return Console(stderr=True, quiet=not is_first())
 
 
 def say(text: str) -> None:
     """A line for whoever watches the run."""
-    Console(stderr=True).print(text, highlight=False, soft_wrap=True)
+    _console().print(text, highlight=False, soft_wrap=True)
 
 
 class MetricsLog:
@@ -69,11 +78,34 @@ class MetricsLog:
         self._board.close()
 
 
+class Goodput:
+    """How much of the time since the stage began went into its steps.
+
+    The rest is compiling, waiting for the first batch, saving and sampling.
+    latest: seconds of the newest step.
+    """
+
+    def __init__(self) -> None:
+        self._start, self._in_steps, self.latest = time.monotonic(), 0.0, 0.0
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """Counts the time inside as a step's."""
+        start = time.monotonic()
+        yield
+        self.latest = time.monotonic() - start
+        self._in_steps += self.latest
+
+    @property
+    def share(self) -> float:
+        return self._in_steps / (time.monotonic() - self._start)
+
+
 class StageProgress:
     """A bar with an estimate of the time left; plain lines where the output is not a terminal."""
 
     def __init__(self, title: str, total: int, done: int) -> None:
-        self._console = Console(stderr=True)
+        self._console = _console()
         self._title, self._total = title, total
         self._shown, self._shown_at = done, time.monotonic()
         self._bar = Progress(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from llava_jax import partition
@@ -19,6 +20,7 @@ from llava_jax.data.tfds_builder import LlavaTfds
 from llava_jax.errors import UserError
 from llava_jax.images import Preprocessing
 from llava_jax.models.llava import Llava, LlavaConfig
+from llava_jax.sharding import own_rows
 from llava_jax.text.templates import get_template
 from llava_jax.weights.base import Base
 
@@ -39,8 +41,9 @@ def stage_batches(
     workdir: Path,
     base: Base,
     features: FeatureCache | None,
+    mesh: Mesh,
 ) -> Batches:
-    """The stage's batches, in their order.
+    """The rows of the stage's batches that this process's devices compute, in their order.
 
     features: the tower's features of all the stage's images, or None to read pixels.
     """
@@ -61,8 +64,7 @@ def stage_batches(
         steps=stage.steps or None,
         pack_rows=stage.pack,
         group=stage.group,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
+        own_rows=own_rows(stage.rows, mesh),
         workers=recipe.workers,
         on_bad_image=recipe.on_bad_image,
         survey_cache=workdir / "data" / "surveys",
@@ -79,10 +81,13 @@ def tower_features(
     """The frozen tower's features of every image of the stage, where the recipe caches them.
 
     Raises:
-      UserError: the stage would train the tower, so its features do not stay the same.
+      UserError: the stage would train the tower, so its features do not stay the same; or there
+        are several processes, which cannot share one cache.
     """
     if not stage.cache_features:
         return None
+    if jax.process_count() > 1:
+        raise UserError("cache_features is for runs of one process: leave it out of this stage")
     if any(pattern.startswith("vision") for pattern in stage.trainable):
         raise UserError("cache_features cannot be on in a stage that trains the vision tower")
 

@@ -1,15 +1,20 @@
 """One training step: the gradient of the trainable tree, and nothing of the frozen one."""
 
+import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from llava_jax import partition
-from llava_jax.models.llava import Batch, Llava
+from llava_jax.mesh import batch_axes, fsdp_axes, local_mesh, size_of
+from llava_jax.models.llava import Batch, Llava, abstract_params
+from llava_jax.sharding import Gather, Specs, manual, over_devices, parameter_specs, sum_rest
 from llava_jax.training.loss import (
     cross_entropy,
     next_token_weights,
@@ -40,20 +45,32 @@ def init_state(trainable: partition.Params, optimizer: optax.GradientTransformat
 
 
 def to_compute(params: partition.Params, dtype: Any) -> dict[str, Any]:
-    """Kernels and embedding tables in the compute dtype; norms and biases stay float32."""
+    """Kernels and embedding tables in the compute dtype; norms and biases stay as they are."""
     return partition.unflatten(
         {
-            path: leaf.astype(dtype) if path.split("/")[-1] in ("kernel", "embedding") else leaf
+            path: leaf.astype(dtype) if in_compute_dtype(path) else leaf
             for path, leaf in partition.flatten(params).items()
         }
     )
 
 
+def in_compute_dtype(path: str) -> bool:
+    """Whether a parameter enters a product, and so is wanted in the compute dtype."""
+    return path.split("/")[-1] in ("kernel", "embedding")
+
+
 def batch_loss(
-    model: Llava, trainable: partition.Params, frozen: partition.Params, batch: Batch, targets: int
+    model: Llava,
+    trainable: partition.Params,
+    frozen: partition.Params,
+    batch: Batch,
+    *,
+    targets: int,
 ) -> Float[Array, ""]:
     """Sum of the batch's losses, each times its `target_weights` [B,S-1]."""
     params = partition.merge(to_compute(trainable, model.compute.dtype), frozen)
+    if model.compute.gather is not None:
+        params = model.compute.gather.outside_blocks(params)
     hidden = model.apply({"params": params}, batch, method="hidden")
     wanted = select_targets(batch["tokens"], batch["target_weights"], targets)
     hidden = jnp.take_along_axis(hidden, wanted.positions[..., None], axis=1)
@@ -65,13 +82,15 @@ def batch_loss(
         wanted.tokens,
         wanted.weights,
         tied=tied,
-        compute=model.compute,
+        compute=dataclasses.replace(model.compute, gather=None),
     )
 
 
 def make_step(
     model: Llava,
     optimizer: optax.GradientTransformation,
+    mesh: Mesh | None = None,
+    specs: Specs | None = None,
     *,
     targets: int = 0,
     accumulate: int = 1,
@@ -80,31 +99,16 @@ def make_step(
     """A pure `step(state, frozen, batch) -> (state, metrics)`, ready for jit.
 
     Args:
+      mesh: the devices that share the work; None: the first of this process.
+      specs: how parameters lie on it; None: as `parameter_specs` says.
       targets: supervised tokens a row, at most (see `select_targets`).
-      accumulate: micro-batches that the batch is cut into; the result is that of the whole.
+      accumulate: micro-batches that each device's rows are cut into; the result is that of the
+        whole.
       groups: runs of rows whose means are averaged (see `normalize_weights`).
     """
-
-    def loss(trainable: partition.Params, frozen: partition.Params, batch: Batch) -> Array:
-        return batch_loss(model, trainable, frozen, batch, targets)
-
-    def gradients(
-        trainable: partition.Params, frozen: partition.Params, batch: Batch
-    ) -> tuple[Array, partition.Params]:
-        if accumulate == 1:
-            return jax.value_and_grad(loss)(trainable, frozen, batch)
-
-        def micro(total: tuple, part: Batch) -> tuple:
-            return jax.tree.map(
-                jnp.add, total, jax.value_and_grad(loss)(trainable, frozen, part)
-            ), 0
-
-        # Strided, so that each device's rows stay its own.
-        parts = jax.tree.map(
-            lambda a: a.reshape(-1, accumulate, *a.shape[1:]).swapaxes(0, 1), batch
-        )
-        zero = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, trainable))
-        return jax.lax.scan(micro, zero, parts)[0]
+    mesh = local_mesh() if mesh is None else mesh
+    specs = parameter_specs(abstract_params(model), mesh) if specs is None else specs
+    gradients = _sharded_gradients(model, mesh, specs, targets, accumulate)
 
     def step(state: State, frozen: partition.Params, batch: Batch) -> tuple[State, StepMetrics]:
         # The mean is over the whole batch, so it is taken before the batch is cut.
@@ -117,3 +121,47 @@ def make_step(
         return State(state.step + 1, params, optimizer_state), metrics
 
     return step
+
+
+def _sharded_gradients(
+    model: Llava, mesh: Mesh, specs: Specs, targets: int, accumulate: int
+) -> Callable[[partition.Params, partition.Params, Batch], tuple[Array, partition.Params]]:
+    """(loss, gradients) of the trainable tree; each device computes its own rows."""
+    if size_of(mesh, fsdp_axes(mesh)) > 1:
+        gather = Gather.over(mesh, specs, model.compute.dtype)
+        model = model.clone(compute=dataclasses.replace(model.compute, gather=gather))
+
+    def own_rows(
+        trainable: partition.Params, frozen: partition.Params, batch: Batch
+    ) -> tuple[Array, partition.Params]:
+        loss = value_and_grad_of(model, targets)
+        if accumulate == 1:
+            total, grads = loss(trainable, frozen, batch)
+        else:
+
+            def micro(sums: tuple, part: Batch) -> tuple[tuple, None]:
+                return jax.tree.map(jnp.add, sums, loss(trainable, frozen, part)), None
+
+            parts = jax.tree.map(lambda a: a.reshape(accumulate, -1, *a.shape[1:]), batch)
+            zero = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, trainable))
+            (total, grads), _ = jax.lax.scan(micro, zero, parts)
+        return jax.lax.psum(total, batch_axes(mesh)), sum_rest(grads, specs, mesh)
+
+    def over_mesh(
+        trainable: partition.Params, frozen: partition.Params, batch: Batch
+    ) -> tuple[Array, partition.Params]:
+        chosen, resting = (_manual_specs(tree, specs) for tree in (trainable, frozen))
+        rows = PartitionSpec(batch_axes(mesh))
+        function = over_devices(own_rows, mesh, (chosen, resting, rows), (PartitionSpec(), chosen))
+        return function(trainable, frozen, batch)
+
+    return over_mesh
+
+
+def value_and_grad_of(model: Llava, targets: int) -> Callable[..., Any]:
+    """(loss, gradient of the trainable tree) as a function of (trainable, frozen, batch)."""
+    return jax.value_and_grad(partial(batch_loss, model, targets=targets))
+
+
+def _manual_specs(tree: partition.Params, specs: Specs) -> dict[str, Any]:
+    return partition.unflatten({path: manual(specs[path]) for path in partition.flatten(tree)})

@@ -1,0 +1,103 @@
+"""The processes of a run: how they find each other, wait for each other, and stop together."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType, TracebackType
+from typing import Any
+
+import jax
+from jax.experimental import multihost_utils
+
+from llava_jax.errors import UserError
+
+AUTO = "auto"
+_PATIENCE = 120  # seconds that processes wait for each other at the start
+
+
+def join(coordinator: str, count: int, index: int) -> None:
+    """Joins the other processes of the run; must come before jax looks for devices.
+
+    Args:
+      coordinator: host:port of process 0; "auto": a TPU slice or a cluster tells; "": alone.
+      count: processes of the run. index: of this one among them. Only with host:port.
+    Raises:
+      UserError: numbers that do not go together, or others that do not come.
+    """
+    if not coordinator and (count or index):
+        raise UserError("--processes and --process need --coordinator=HOST:PORT beside them")
+    if coordinator in ("", AUTO):
+        if coordinator:
+            _initialize("the cluster", initialization_timeout=_PATIENCE)
+        return
+    if not 0 <= index < count:
+        raise UserError(
+            f"--process={index} of --processes={count}: number the processes from 0, and give "
+            "each its own --process and the same --processes and --coordinator"
+        )
+    _initialize(
+        f"the {count} processes of {coordinator}",
+        coordinator_address=coordinator,
+        num_processes=count,
+        process_id=index,
+        initialization_timeout=_PATIENCE,
+    )
+
+
+def _initialize(whom: str, **options: Any) -> None:
+    try:
+        jax.distributed.initialize(**options)
+    except (RuntimeError, ValueError) as error:
+        raise UserError(
+            f"could not join {whom} within {_PATIENCE} seconds ({error}): is every process "
+            "running, each with its own --process and the same --processes?"
+        ) from error
+
+
+def is_first() -> bool:
+    """Whether this process speaks and writes for all."""
+    return jax.process_index() == 0
+
+
+@contextmanager
+def first_alone(what: str) -> Iterator[None]:
+    """Process 0 goes through the block before the others: they find what it has left."""
+    if not is_first():
+        multihost_utils.sync_global_devices(what)
+    yield
+    if is_first() and jax.process_count() > 1:
+        multihost_utils.sync_global_devices(what)
+
+
+class StopSignal:
+    """SIGTERM, the warning before a machine is taken away: finish the step, save, and leave.
+
+    Several processes agree on the step they stop after, whichever of them is told.
+    """
+
+    def __init__(self) -> None:
+        self._received = False
+
+    def __enter__(self) -> "StopSignal":
+        # Where there are several, JAX's own service listens and tells the others.
+        if jax.process_count() == 1:
+            self._previous = signal.signal(signal.SIGTERM, self._receive)
+        return self
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self._received = True
+
+    def stops_after(self, step: int) -> bool:
+        """Whether the run ends after this step; every process asks after every step."""
+        if jax.process_count() == 1:
+            return self._received
+        return multihost_utils.reached_preemption_sync_point(step)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if jax.process_count() == 1:
+            signal.signal(signal.SIGTERM, self._previous)
