@@ -5,6 +5,7 @@ is read or made; the TPU's compiler says whether it fits, and its program is cou
 a roofline (program.py, roofline.py).
 """
 
+import math
 import re
 import time
 from dataclasses import dataclass, replace
@@ -99,7 +100,7 @@ def compile_and_count(
         setting=setting,
         chip=topology.chip,
         memory=_memory(compiled, topology),
-        work=_work(program, workload, topology.chips),
+        work=_work(program, workload, setting),
         speed=_speed(program, workload, topology),
         compile_seconds=seconds,
         warnings=_warnings(program, workload, setting, topology),
@@ -131,7 +132,8 @@ def _memory(compiled: Any, topology: Topology) -> Memory:
     )
 
 
-def _work(program: Program, workload: Workload, chips: int) -> Work:
+def _work(program: Program, workload: Workload, setting: Setting) -> Work:
+    chips = setting.chips
     return Work(
         model_tflops=workload.decoder_flops / chips / 1e12,
         vision_tflops=workload.tower_flops / chips / 1e12,
@@ -143,14 +145,28 @@ def _work(program: Program, workload: Workload, chips: int) -> Work:
         collectives=by_kind(program.collectives),
         across_slices_gib=sum(c.total for c in program.collectives if c.across_slices) / _GIB,
         aliased_buffers=program.aliased,
+        layer_weight_gradients=_weight_gradients(program, workload, setting),
     )
+
+
+def _weight_gradients(program: Program, workload: Workload, setting: Setting) -> int | None:
+    """Products that sum over a chip's tokens and give what a layer's kernel has of elements."""
+    tensor = setting.mesh.tensor
+    tokens = workload.tokens * tensor // setting.chips // setting.accumulate
+    widths = {side for shape in workload.layer_kernels for side in shape}
+    if tokens in widths | {width // tensor for width in widths}:
+        return None
+    kernels = {math.prod(shape) // tensor for shape in workload.layer_kernels}
+    return sum(p.runs for p in program.products if p.depth == tokens and p.elements in kernels)
 
 
 def _speed(program: Program, workload: Workload, topology: Topology) -> Speed:
     time = step_time(program, topology.chip)
     hours = None if workload.steps is None else workload.steps * time.total / 3600
     return Speed(
-        step_seconds=StepSeconds(time.compute, time.hbm, time.ici, time.ici_exposed, time.total),
+        step_seconds=StepSeconds(
+            time.compute, time.hbm, time.host, time.ici, time.ici_exposed, time.total
+        ),
         mfu=workload.decoder_flops / topology.chips / time.total / topology.chip.peak,
         tokens_per_second_per_chip=workload.tokens / topology.chips / time.total,
         images_per_second=workload.images / time.total,
@@ -179,11 +195,6 @@ def _warnings(
             f"{gathered / 1e9:.0f} GB are gathered a step, "
             f"{gathered / workload.weight_bytes:.0f} times the weights: activations or weights "
             "travel that a better sharding leaves in place"
-        )
-    if program.host_bytes:
-        found.append(
-            f"{program.host_bytes / 1e9:.1f} GB a step go to the host's memory and back: the "
-            "modelled time takes them as hidden"
         )
     if program.unknown_loops:
         found.append(f"loops counted once: {', '.join(program.unknown_loops)}")

@@ -5,6 +5,8 @@ it where only a slice is touched. What a kernel reads again and again counts onc
 padding not at all, so this is a lower bound of the true traffic.
 """
 
+from dataclasses import dataclass
+
 from llava_jax.tpu.collectives import OPCODES as COLLECTIVES
 from llava_jax.tpu.hlo import Computation, Instruction, Module, Shape
 from llava_jax.tpu.kernels import TARGET
@@ -25,13 +27,10 @@ _FREE = {
     "replica-id",
     "iota",
     "opt-barrier",
-    "copy-done",
-    "slice-done",
-    "async-done",
     "async-update",
     "async-start",
-} | {f"{opcode.removesuffix('-start')}-done" for opcode in COLLECTIVES}
-_SLICES = {"slice", "dynamic-slice", "gather", "slice-start"}
+}
+_SLICES = {"slice", "dynamic-slice", "gather"}
 
 
 def host_bytes(module: Module, runs: Runs) -> float:
@@ -40,11 +39,9 @@ def host_bytes(module: Module, runs: Runs) -> float:
     for name, times in runs.times.items():
         computation = module.computations[name]
         for instruction in computation.instructions:
-            if instruction.opcode in ("copy-start", "slice-start", "copy"):
-                ends = (*instruction.shapes, *computation.operands(instruction)[0].shapes)
-                arrays = [shape for shape in ends if shape.dims]
-                if any(shape.on_host for shape in arrays):
-                    total += times * min(shape.bytes for shape in arrays)
+            transfer = _transfer(computation, instruction)
+            if transfer and transfer.source.on_host != transfer.target.on_host:
+                total += times * transfer.bytes
     return total
 
 
@@ -62,7 +59,9 @@ def hbm_bytes(module: Module, runs: Runs) -> float:
 
 def _moved(module: Module, computation: Computation, instruction: Instruction) -> int:
     opcode, operands = instruction.opcode, computation.operands(instruction)
-    if opcode in _FREE or (opcode == "custom-call" and TARGET not in instruction.attributes):
+    if opcode in _FREE or opcode.endswith("-done"):
+        return 0
+    if opcode == "custom-call" and TARGET not in instruction.attributes:
         return 0
     if opcode == "fusion":
         inner = module.computations[instruction.called("calls")]
@@ -72,20 +71,41 @@ def _moved(module: Module, computation: Computation, instruction: Instruction) -
             if number in inner.parameters
         )
         return read + _written(inner, instruction.shapes)
-    if opcode in ("copy-start", "slice-start"):  # their tuples hold the source too
-        target = instruction.shapes[0 if opcode == "copy-start" else 1]
-        source = operands[0].shape
-        return target.bytes * (int(source.in_hbm) + int(target.in_hbm))
-    if opcode in _SLICES:
-        source, target = operands[0].shape, instruction.shape
-        return target.bytes * (int(source.in_hbm) + int(target.in_hbm))
-    if opcode in ("dynamic-update-slice", "scatter"):
-        update = operands[1 if opcode == "dynamic-update-slice" else -1].shape
-        return update.bytes * (int(update.in_hbm) + int(instruction.shape.in_hbm))
+    transfer = _transfer(computation, instruction)
+    if transfer:
+        return transfer.bytes * (int(transfer.source.in_hbm) + int(transfer.target.in_hbm))
     read = sum(_in_hbm(operand.shapes) for operand in operands)
     if opcode in COLLECTIVES and opcode.endswith("-start"):
         return read * 2  # their tuples hold the operand too
     return read + _in_hbm(instruction.shapes)
+
+
+@dataclass(frozen=True)
+class _Transfer:
+    """Data that goes from one place to another as it is."""
+
+    bytes: int
+    source: Shape
+    target: Shape
+
+
+def _transfer(computation: Computation, instruction: Instruction) -> _Transfer | None:
+    """A copy or a slice, read or written, at once or started; None: something else."""
+    operands = computation.operands(instruction)
+    match instruction.opcode.removesuffix("-start"):
+        case "copy":  # a start's tuple begins with the target
+            target = instruction.shape
+            return _Transfer(target.bytes, operands[0].shape, target)
+        case "slice" | "dynamic-slice" | "gather":  # and here ends with it, and a number
+            target = [shape for shape in instruction.shapes if shape.dims][-1]
+            return _Transfer(target.bytes, operands[0].shape, target)
+        case "dynamic-update-slice":
+            update = operands[1].shape
+            return _Transfer(update.bytes, update, operands[0].shape)
+        case "scatter":
+            update = operands[-1].shape
+            return _Transfer(update.bytes, update, operands[0].shape)
+    return None
 
 
 def _in_hbm(shapes: tuple[Shape, ...]) -> int:

@@ -89,6 +89,8 @@ def _work_rows(work: Work, report: Report) -> list[tuple[str, str]]:
         (kind, f"{t.gib:.2f} GiB in {t.count}, {t.async_fraction:.0%} while the chip computes")
         for kind, t in work.collectives.items()
     ]
+    if work.host_gib:
+        rows.append(("host's memory", f"{work.host_gib:.2f} GiB there and back"))
     if work.across_slices_gib:
         rows.append(("between slices", f"{work.across_slices_gib:.2f} GiB of these"))
     return rows

@@ -15,10 +15,19 @@ from llava_jax.tpu.memory_traffic import hbm_bytes, host_bytes
 
 
 @dataclass(frozen=True)
+class Product:
+    """One matrix product of the program."""
+
+    elements: int  # of its result
+    depth: int  # elements that are summed for each of them
+    runs: int  # in one step
+
+
+@dataclass(frozen=True)
 class Program:
     """Work of one step on one chip."""
 
-    matrix_flops: float  # convolutions and dots
+    products: tuple[Product, ...]  # convolutions and dots
     kernel_flops: float  # attention kernels
     hbm_bytes: float  # a lower bound
     host_bytes: float  # between HBM and the host's memory
@@ -26,6 +35,10 @@ class Program:
     aliased: int  # buffers that are updated in place, donated to the step
     unknown_loops: tuple[str, ...]  # counted once: their trips depend on data
     unknown_kernels: tuple[str, ...]  # not counted at all
+
+    @property
+    def matrix_flops(self) -> float:
+        return float(sum(2 * p.elements * p.depth * p.runs for p in self.products))
 
     @property
     def flops(self) -> float:
@@ -36,17 +49,20 @@ def count_program(text: str) -> Program:
     """Counts an optimised program, given as `compiled.as_text()`."""
     module = parse(text)
     runs = count_runs(module)
-    matrix, kernels, unknown = 0, 0, set()
+    products, kernels, unknown = [], 0, set()
     for name, times in runs.times.items():
         computation = module.computations[name]
         for instruction in computation.instructions:
-            matrix += times * product_flops(computation, instruction)
+            flops = product_flops(computation, instruction)
+            if flops:
+                elements = instruction.shape.elements
+                products.append(Product(elements, flops // (2 * elements), times))
             kernel = kernel_flops(computation, instruction)
             if kernel is None:
                 unknown.add(kernel_name(instruction))
             kernels += times * (kernel or 0)
     return Program(
-        matrix_flops=float(matrix),
+        products=tuple(products),
         kernel_flops=float(kernels),
         hbm_bytes=hbm_bytes(module, runs),
         host_bytes=host_bytes(module, runs),

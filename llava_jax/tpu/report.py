@@ -17,6 +17,7 @@ class StepSeconds:
 
     compute: float
     hbm: float
+    host: float  # offloading to the host's memory
     ici: float  # all collectives, hidden behind computing or not
     ici_exposed: float  # those that are not
     total: float
@@ -64,7 +65,10 @@ class Work:
     host_gib: float
     collectives: dict[str, Traffic]
     across_slices_gib: float
-    aliased_buffers: int
+    aliased_buffers: int  # donated: parameters, moments and counters, updated in place
+    # Gradients of the decoder's layer kernels, none where they are frozen; None: a chip's tokens
+    # are as many as a width, so they cannot be told from other products.
+    layer_weight_gradients: int | None
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ A compile takes a minute or so: their number is bounded, and what cannot fit is 
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from rich.console import Console
 
@@ -136,7 +137,7 @@ def _changed(
     check: Check,
     *,
     tensor: int | None = None,
-    remat: str | None = None,
+    remat: Any = None,
     rows: int | None = None,
     accumulate: int | None = None,
 ) -> Check:

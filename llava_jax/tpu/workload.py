@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import jax
 
+from llava_jax import partition
 from llava_jax.config import Recipe, Stage
 from llava_jax.models.compute import Compute
 from llava_jax.models.llava import Llava, abstract_params
@@ -22,6 +23,7 @@ class Workload:
     decoder_flops: float  # the decoder's products and exact causal attention, nothing twice
     tower_flops: float  # the vision tower's and the projector's
     weight_bytes: int  # of all parameters in bfloat16
+    layer_kernels: tuple[tuple[int, ...], ...]  # shapes of the kernels of a decoder layer
     steps: int | None  # of the whole stage; None: the recipe does not say how large its data is
 
 
@@ -57,7 +59,17 @@ def stage_workload(recipe: Recipe, stage: Stage, samples_per_row: float = 1.0) -
         decoder_flops=flops(0),
         tower_flops=flops(images) - flops(0),
         weight_bytes=2 * sum(leaf.size for leaf in jax.tree.leaves(params)),
+        layer_kernels=_layer_kernels(params),
         steps=_steps(stage, samples_per_row),
+    )
+
+
+def _layer_kernels(params: partition.Params) -> tuple[tuple[int, ...], ...]:
+    leaves = partition.flatten(params)
+    return tuple(
+        leaf.shape[1:]  # without the layers
+        for path, leaf in leaves.items()
+        if partition.matches([r"language/layers/.*/kernel"], path)
     )
 
 

@@ -4,18 +4,28 @@ import pytest
 
 from llava_jax.tpu.chips import CHIPS, Chip
 from llava_jax.tpu.collectives import Collective, by_kind
-from llava_jax.tpu.program import Program
+from llava_jax.tpu.program import Product, Program
 from llava_jax.tpu.roofline import step_time
 
-CHIP = Chip("round", peak=100.0, hbm=1.0, hbm_bandwidth=10.0, ici_bandwidth=5.0, dcn_bandwidth=1.0)
+CHIP = Chip(
+    "round",
+    peak=100.0,
+    hbm=1.0,
+    hbm_bandwidth=10.0,
+    ici_bandwidth=5.0,
+    dcn_bandwidth=1.0,
+    host_bandwidth=2.0,
+)
 
 
 def collective(kind: str, total: float, overlapped: bool, across: bool = False) -> Collective:
     return Collective("name", kind, 2, total / 2, 4, overlapped, across)
 
 
-def program(*collectives: Collective, flops: float = 300.0, hbm: float = 20.0) -> Program:
-    return Program(flops * 0.9, flops * 0.1, hbm, 0.0, collectives, 0, (), ())
+def program(
+    *collectives: Collective, flops: float = 300.0, hbm: float = 20.0, host: float = 0.0
+) -> Program:
+    return Program((Product(15, 9, 1),), flops - 270.0, hbm, host, collectives, 0, (), ())
 
 
 def test_what_overlaps_is_hidden_and_what_does_not_comes_on_top():
@@ -31,6 +41,7 @@ def test_what_overlaps_is_hidden_and_what_does_not_comes_on_top():
     ("work", "total", "limited_by"),
     [
         (program(hbm=50.0), 5.0, "hbm"),
+        (program(host=12.0), 6.0, "host"),
         (program(collective("all-gather", 40.0, True)), 8.0, "overlapped collectives"),
         (program(collective("all-gather", 40.0, False)), 11.0, "exposed collectives"),
         (program(collective("all-reduce", 8.0, True, across=True)), 8.0, "overlapped collectives"),
