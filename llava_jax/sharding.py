@@ -217,8 +217,13 @@ class Gather:
         return partition.unflatten(inner | partition.flatten(self(partition.unflatten(outer))))
 
     def _leaf(self, leaf: Array, entries: Sequence[Any]) -> Array:
-        cut = [(dim, axis) for dim, axes in enumerate(entries) if axes for axis in axes]
+        cut = [(dim, axis) for dim, entry in enumerate(entries) for axis in _axes(entry)]
         return _gather(tuple(cut), self.reduce_dtype, leaf) if cut else leaf
+
+
+def _axes(entry: Any) -> tuple[str, ...]:
+    """The mesh axes of one entry of a PartitionSpec: none, one, or several."""
+    return (entry,) if isinstance(entry, str) else tuple(entry or ())
 
 
 _BLOCK = r"(language/layers|vision/blocks)(_\d+)?/.*"
@@ -250,7 +255,7 @@ def sum_rest(grads: partition.Params, specs: Specs, mesh: Mesh) -> dict[str, Any
     """Gradients of each device's own rows, summed over the axes that `Gather` has not summed."""
 
     def rest(path: str, leaf: Array) -> Array:
-        done = {axis for axes in manual(specs[path]) if axes for axis in axes}
+        done = {axis for entry in manual(specs[path]) for axis in _axes(entry)}
         axes = tuple(axis for axis in batch_axes(mesh) if axis not in done)
         return lax.psum(leaf, axes) if size_of(mesh, axes) > 1 else leaf
 

@@ -28,7 +28,7 @@ def make_batch() -> dict[str, np.ndarray]:
     weights = (rng.random((ROWS, LENGTH)) < [[0.2], [0.5], [0.3], [0.1]]).astype(np.float32)
     weights[:, : 4 + CONFIG.image_tokens] = 0
     size = CONFIG.vision.image_size
-    return {
+    batch = {
         "tokens": rng.integers(0, 512, (ROWS, LENGTH)),
         "positions": np.tile(np.arange(LENGTH), (ROWS, 1)),
         "segments": np.ones((ROWS, LENGTH), np.int32),
@@ -36,6 +36,7 @@ def make_batch() -> dict[str, np.ndarray]:
         "image_slots": slots,
         "images": rng.integers(0, 255, (ROWS, 1, size, size, 3)).astype(np.uint8),
     }
+    return {name: a.astype(np.int32) if a.dtype == np.int64 else a for name, a in batch.items()}
 
 
 BATCH = jax.tree.map(jnp.asarray, make_batch())
