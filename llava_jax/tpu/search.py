@@ -31,6 +31,7 @@ def check_or_nearest(check: Check, console: Console) -> Found:
     Raises:
       UserError: nothing near fits; it says by how much.
     """
+    _check_rows(check)
     compiler = _Compiler(console, 1 + _NEAREST)
     found = compiler.run(check)
     if found[0].fits:
@@ -177,6 +178,18 @@ def _tensor_sizes(check: Check) -> list[int]:
             f"{check.topology.name}: set config.stage.{check.stage}.rows to a multiple of them"
         )
     return fitting[:_MESHES]
+
+
+def _check_rows(check: Check) -> None:
+    """Raises UserError where chips would get no whole rows, with the mesh that mends it."""
+    stage, mesh = check.recipe.stage[check.stage], check.recipe.mesh
+    shares = check.topology.chips // mesh.tensor
+    if stage.rows % shares and stage.rows < shares:
+        raise UserError(
+            f"{stage.rows} rows are too few for {check.topology.chips} chips of "
+            f"{check.topology.name}: --config.mesh.tensor={_tensor_sizes(check)[0]} lets chips "
+            f"share rows, or take --config.stage.{check.stage}.rows={shares}"
+        )
 
 
 def _micro_batches(check: Check, first: int) -> Iterator[Check]:
