@@ -153,7 +153,7 @@ def _weight_gradients(program: Program, workload: Workload, setting: Setting) ->
     """Products that sum over a chip's tokens and give what a layer's kernel has of elements."""
     tensor = setting.mesh.tensor
     tokens = workload.tokens * tensor // setting.chips // setting.accumulate
-    widths = {side for shape in workload.layer_kernels for side in shape}
+    widths = {side for shape in workload.layer_kernels for side in shape} | {workload.vocabulary}
     if tokens in widths | {width // tensor for width in widths}:
         return None
     kernels = {math.prod(shape) // tensor for shape in workload.layer_kernels}

@@ -24,6 +24,7 @@ class Workload:
     tower_flops: float  # the vision tower's and the projector's
     weight_bytes: int  # of all parameters in bfloat16
     layer_kernels: tuple[tuple[int, ...], ...]  # shapes of the kernels of a decoder layer
+    vocabulary: int
     steps: int | None  # of the whole stage; None: the recipe does not say how large its data is
 
 
@@ -60,6 +61,7 @@ def stage_workload(recipe: Recipe, stage: Stage, samples_per_row: float = 1.0) -
         tower_flops=flops(images) - flops(0),
         weight_bytes=2 * sum(leaf.size for leaf in jax.tree.leaves(params)),
         layer_kernels=_layer_kernels(params),
+        vocabulary=config.language.vocab_size,
         steps=_steps(stage, samples_per_row),
     )
 

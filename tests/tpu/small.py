@@ -10,8 +10,8 @@ from llava_jax.models.language import LanguageConfig
 from llava_jax.tpu.flight_check import Check
 from llava_jax.tpu.topology import parse_topology
 
-LANGUAGE = LanguageConfig(vocab_size=1024, width=512, mlp_width=1408, depth=2, heads=4, kv_heads=4)
-ROWS, LENGTH = 16, 256  # 1024 tokens a chip: no width of a layer, so products can be told apart
+LANGUAGE = LanguageConfig(vocab_size=1536, width=512, mlp_width=1408, depth=2, heads=4, kv_heads=4)
+ROWS, LENGTH = 16, 256  # 1024 tokens a chip: no width of the decoder, so products can be told apart
 STAGES = {
     "align": Stage(rows=ROWS, length=LENGTH, data={"pairs": Source(records=1000)}),
     "instruct": Stage(
