@@ -31,7 +31,7 @@ def main() -> None:
     if _CAPTIONS.value is None:
         evaluate_held_out(workdir, Console())
     else:
-        evaluate_captions(workdir, Path(_CAPTIONS.value), Path(_IMAGES.value), Console())
+        evaluate_captions(workdir, _CAPTIONS.value, _IMAGES.value, Console())
     if _SETUP_MINUTES.value is not None:
         add_minutes(workdir, "setup", _SETUP_MINUTES.value)
 

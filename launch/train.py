@@ -35,6 +35,11 @@ def main() -> None:
     except OSError as error:  # raised on reading the config, not on parsing the flag
         file = next((word for word in str(error).split() if word.endswith(".py")), "--config")
         raise UserError(f"cannot read the recipe {file}: configs/ holds recipes") from error
+    if "://" in _WORKDIR.value:
+        raise UserError(
+            f"--workdir={_WORKDIR.value} is a URL: give a folder of this machine, which may be a "
+            "bucket that is mounted (gcsfuse)"
+        )
     join(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
     train(recipe, Path(_WORKDIR.value).expanduser())
 

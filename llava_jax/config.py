@@ -63,7 +63,7 @@ class Scenes:
 
 @dataclass(frozen=True)
 class Source:
-    """One part of a stage's data mixture."""
+    """One part of a stage's data mixture. Places are local or URLs (gs://BUCKET/chat.json)."""
 
     path: str = ""  # LLaVA JSON or JSONL, or the folder of a TFDS build; {workdir} is replaced
     images: str = ""  # folder that the records' image paths start from (JSON only)
@@ -99,12 +99,18 @@ class Stage:
     steps: int = 0  # optimizer steps; 0: from the epochs
     rows: int = 256  # rows of the global batch
     length: int = 2048  # tokens a row
+    sample_length: int = 0  # tokens a sample: what is longer is cut; 0: a row's
     images: int = 1  # image slots a row
     pack: bool = False  # several samples in one row
     group: Literal["none", "modality_length"] = "none"  # how the original batches stage 2
     accumulate: int = 1  # micro-batches a step
     normalize: Literal["global", "per_device"] = "global"  # over which tokens the loss is a mean
     cache_features: bool = False  # run the frozen tower once over all images, before training
+
+    @property
+    def longest_sample(self) -> int:
+        """Tokens at which a sample is cut."""
+        return self.sample_length or self.length
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ Axes, from the slowest network to the fastest:
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -27,9 +27,10 @@ TENSOR = "tensor"
 _FSDP = ("fsdp_x", "fsdp_y", "fsdp_z")
 
 
-def make_mesh(shape: MeshShape, devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """The devices (by default all of all processes) arranged as the recipe says.
+def make_mesh(shape: MeshShape, devices: Sequence[Any] | None = None) -> Mesh:
+    """The devices arranged as the recipe says.
 
+    devices: jax devices, or those of a topology that is compiled for; None: all of all processes.
     Raises:
       UserError: the shape does not fit the number of devices, or the slices there are.
     """
@@ -105,9 +106,9 @@ def _sizes(shape: MeshShape, devices: int) -> MeshShape:
     return MeshShape(shape.slices, shape.data, fsdp, shape.tensor)
 
 
-def _slices(devices: Sequence[jax.Device], wanted: int) -> list[list[jax.Device]]:
+def _slices(devices: Sequence[Any], wanted: int) -> list[list[Any]]:
     """The devices of each slice. Simulated ones know no slices and are dealt out in order."""
-    found: dict[int, list[jax.Device]] = {}
+    found: dict[int, list[Any]] = {}
     for device in devices:
         found.setdefault(getattr(device, "slice_index", 0), []).append(device)
     if len(found) == wanted:
@@ -121,7 +122,7 @@ def _slices(devices: Sequence[jax.Device], wanted: int) -> list[list[jax.Device]
     )
 
 
-def _physical(devices: Sequence[jax.Device]) -> tuple[int, ...]:
+def _physical(devices: Sequence[Any]) -> tuple[int, ...]:
     """The sides of the torus that the devices stand in; (n,) where they have no coordinates."""
     coordinates = np.array([getattr(device, "coords", None) or (i,) for i, device in
                             enumerate(devices)])  # fmt: skip

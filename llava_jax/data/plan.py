@@ -1,13 +1,15 @@
 """Which records stand in which row, decided before the run from the survey's numbers alone."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from jaxtyping import Int64
+from rich.console import Console
+from rich.progress import track
 
 from llava_jax.data.order import group_epochs, shuffled_mixture
 from llava_jax.data.packing import pack
@@ -15,6 +17,9 @@ from llava_jax.data.survey import Survey
 from llava_jax.errors import UserError
 
 Group = Literal["none", "modality_length"]
+Item = TypeVar("Item")
+
+_NOTICEABLE = 50_000  # rows or records that take seconds: worth a progress bar
 
 
 @dataclass(frozen=True)
@@ -98,9 +103,9 @@ def make_plan(
         lengths = np.where(needs[:, 1] > 0, needs[:, 0], -needs[:, 0])
         order = group_epochs(order, len(usable), lengths, shape.rows, seed)
     if epochs is not None:
-        order = islice(order, max(1, round(epochs * len(usable))))
+        order = _watched(order, max(1, round(epochs * len(usable))))
     rows = pack(order, needs, shape.room) if pack_rows else ([record] for record in order)
-    members = list(islice(rows, None if steps is None else steps * shape.rows))
+    members = list(rows if steps is None else _watched(rows, steps * shape.rows))
 
     records = np.array([record for row in members for record in row], np.int64)
     starts = np.cumsum([0, *(len(row) for row in members)])
@@ -112,4 +117,16 @@ def make_plan(
         fill=float(needs[records, 0].sum() / (len(members) * shape.length)),
         targets=int(np.add.reduceat(needs[records, 2], starts[:-1]).max()),
         fingerprint=digest.hexdigest()[:32],
+    )
+
+
+def _watched(items: Iterable[Item], count: int) -> Iterator[Item]:
+    """The first `count` items, under a progress bar with the time that remains."""
+    yield from track(
+        islice(items, count),
+        "planning rows",
+        total=count,
+        console=Console(stderr=True),
+        transient=True,
+        disable=count < _NOTICEABLE,
     )

@@ -1,5 +1,6 @@
 """LLaVA's records: a JSON file of conversations and a folder of images, read one at a time.
 
+Both may lie in remote storage (storage.py): the JSON is copied, the images are read from there.
 Format: github.com/haotian-liu/LLaVA, docs/Finetune_Custom_Data.md.
 """
 
@@ -14,18 +15,25 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from PIL import Image
 
+from llava_jax.data.storage import RemoteFile, copied, fingerprint, locate
 from llava_jax.errors import UserError
 from llava_jax.images import ImageError, load_image
 
 Turn = dict[str, str]
 
+LOOKED_FOR = 8  # records whose images are looked for in remote storage when a source is opened
+
 
 @dataclass(frozen=True)
 class StoredImage:
-    """A record's image, not read yet. name: what the record calls it; content: file or bytes."""
+    """A record's image, not read yet. name: what the record calls it; content: file or bytes.
+
+    For a remote file each of the methods is a request, and raises UserError if the storage cannot
+    be reached: that is not the image's fault, and no reason to train without it.
+    """
 
     name: str
-    content: Path | bytes
+    content: Path | RemoteFile | bytes
 
     def key(self) -> str:
         """Name and content's mark (a file's size and time, else a digest): another image, another
@@ -34,6 +42,8 @@ class StoredImage:
         if isinstance(self.content, bytes):
             return f"{self.name} {hashlib.sha256(self.content).hexdigest()[:32]}"
         try:
+            if isinstance(self.content, RemoteFile):
+                return f"{self.name} {self.content.mark()}"
             status = self.content.stat()
         except OSError as error:
             raise _unreadable(self.content, error) from None
@@ -50,11 +60,11 @@ class StoredImage:
 
     def load(self) -> Image.Image:
         """The decoded image. Raises ImageError if it is missing or corrupt."""
-        path = self.content if isinstance(self.content, Path) else self.name
+        path = self.name if isinstance(self.content, bytes) else self.content
         return load_image(self.read(), str(path))
 
 
-def _unreadable(path: Path, error: OSError) -> ImageError:
+def _unreadable(path: Path | RemoteFile, error: OSError) -> ImageError:
     reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
     return ImageError(str(path), reason or str(error))
 
@@ -95,23 +105,30 @@ class LlavaJson:
     The file is scanned once, every record checked and its place noted; a record is parsed when it
     is asked for, so neither this process nor a worker holds the data set in memory.
 
+    path, image_folder: local, or URLs that fsspec reads (as texts: gs://BUCKET/chat.json).
+
     Raises UserError for a file that is missing, empty or not JSON, and for a record that is not of
     the format, by its number and id. Images are not looked at: reading one may raise ImageError.
     """
 
     def __init__(self, path: str | Path, image_folder: str | Path | None = None):
-        self.path = Path(path)
-        self.image_folder = None if image_folder is None else Path(image_folder)
-        if self.image_folder is not None and not self.image_folder.is_dir():
+        self.path = locate(path)
+        self.image_folder = None if image_folder is None else locate(image_folder)
+        if isinstance(self.image_folder, Path) and not self.image_folder.is_dir():
             raise UserError(f"the image folder {self.image_folder} does not exist")
+        self._local = self.path if isinstance(self.path, Path) else self._copied(self.path)
         self._spans = self._scan()
         self._file: int | None = None
+        if isinstance(self.image_folder, RemoteFile):
+            self._check_images(self.image_folder)
 
     @property
     def name(self) -> str:
         return str(self.path)
 
     def fingerprint(self) -> str:
+        if isinstance(self.path, RemoteFile):
+            return fingerprint({self.path.name: self.path})
         status = self.path.stat()
         text = f"{self.path.resolve()} {status.st_size} {status.st_mtime_ns}"
         return hashlib.sha256(text.encode()).hexdigest()
@@ -122,7 +139,7 @@ class LlavaJson:
     def __getitem__(self, index: int) -> Record:
         start, stop = self._spans[index]
         if self._file is None:
-            self._file = os.open(self.path, os.O_RDONLY)
+            self._file = os.open(self._local, os.O_RDONLY)
         content = os.pread(self._file, stop - start, start)
         return self._record(json.loads(content), int(index))
 
@@ -133,9 +150,26 @@ class LlavaJson:
         if (file := getattr(self, "_file", None)) is not None:
             os.close(file)
 
+    @staticmethod
+    def _copied(file: RemoteFile) -> Path:
+        try:
+            return copied({file.name: file}) / file.name
+        except FileNotFoundError:
+            raise UserError(f"cannot read the data {file}: there is no such file") from None
+
+    def _check_images(self, folder: RemoteFile) -> None:
+        """Storage has no folders to ask for: some of the images themselves must be there."""
+        places = np.linspace(0, len(self) - 1, min(LOOKED_FOR, len(self))).astype(int).tolist()
+        images = [image for place in places for image in self[place].images]
+        if images and not any((folder / image.name).exists() for image in images):
+            raise UserError(
+                f"none of {len(images)} images looked for is in the image folder {folder}, such as "
+                f"{images[0].name}: check the folder's address"
+            )
+
     def _scan(self) -> np.ndarray:
         try:
-            text = self.path.read_bytes().decode("utf-8")
+            text = self._local.read_bytes().decode("utf-8")
         except OSError as error:
             raise UserError(f"cannot read the data {self.path}: {error.strerror}") from None
         except UnicodeDecodeError as error:
@@ -181,7 +215,7 @@ class LlavaJson:
             path = PurePosixPath(name)
             if path.is_absolute() or ".." in path.parts:
                 raise UserError(f"{label} has an `image` outside the image folder: {name!r}")
-            images.append(StoredImage(name, Path(self.image_folder or "", path)))
+            images.append(StoredImage(name, (self.image_folder or Path()) / str(path)))
         return tuple(images)
 
 

@@ -1,6 +1,8 @@
 """LLaVA's records as a TFDS data set: ArrayRecord files that need no folder of loose images.
 
-Written and read without TensorFlow; images stay the encoded bytes they were.
+Written and read without TensorFlow; images stay the encoded bytes they were. A data set in remote
+storage is copied to every host once (storage.py), since ArrayRecord reads local files at random:
+where the disk does not hold it, leave the JSON and the images in the storage instead.
 """
 
 import contextlib
@@ -17,6 +19,7 @@ from rich.progress import track
 
 from llava_jax.data.bad_images import BadImages
 from llava_jax.data.records import LlavaJson, Record, Source, StoredImage
+from llava_jax.data.storage import RemoteFile, copied, locate
 from llava_jax.errors import UserError
 from llava_jax.images import ImageError
 
@@ -76,15 +79,17 @@ class LlavaBuilder(tfds.core.GeneratorBasedBuilder):
 class LlavaTfds:
     """The records of a data set that `build` wrote; read at random, from any process.
 
-    Raises UserError if data_dir holds no such data set.
+    data_dir: local, or a URL that fsspec reads. Raises UserError if it holds no such data set, or
+    if it is remote and cannot be copied.
     """
 
     def __init__(self, data_dir: str | Path):
-        self.path = _find(Path(data_dir))
+        self.stored = _find(locate(data_dir))
+        self.path = _copied(self.stored) if isinstance(self.stored, RemoteFile) else self.stored
 
     @property
     def name(self) -> str:
-        return str(self.path)
+        return str(self.stored)
 
     def fingerprint(self) -> str:
         return hashlib.sha256((self.path / "dataset_info.json").read_bytes()).hexdigest()
@@ -110,7 +115,7 @@ class LlavaTfds:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path}
+        return {"stored": self.stored, "path": self.path}
 
     @cached_property
     def _examples(self) -> Any:
@@ -130,6 +135,8 @@ def build(
     these same data already they are kept. Raises UserError as LlavaJson does, if no record is
     left, if data_dir holds other data, or cannot be written.
     """
+    if isinstance(locate(data_dir), RemoteFile):
+        raise UserError(f"build in a local folder, then copy it to {data_dir}")
     source = LlavaJson(json_path, image_folder)
     builder = LlavaBuilder(source, bad_images, data_dir)
     path = Path(str(builder.data_path))
@@ -144,9 +151,16 @@ def build(
     return LlavaTfds(data_dir)
 
 
-def _find(data_dir: Path) -> Path:
+def _find(data_dir: Path | RemoteFile) -> Path | RemoteFile:
     inside = data_dir / LlavaBuilder.name / str(LlavaBuilder.VERSION)
     for path in (data_dir, inside):
         if (path / "dataset_info.json").exists():
             return path
     raise UserError(f"{data_dir} holds no TFDS data set of LLaVA records: build it first")
+
+
+def _copied(folder: RemoteFile) -> Path:
+    try:
+        return copied(folder.files())
+    except FileNotFoundError as error:
+        raise UserError(f"the data set {folder} is incomplete: there is no {error}") from None

@@ -33,7 +33,9 @@ _LONGEST = 32  # tokens of a caption
 Shown = Literal["own", "other", "grey", "nothing"]
 
 
-def evaluate_captions(workdir: Path, data: Path, images: Path, console: Console) -> dict[str, Any]:
+def evaluate_captions(
+    workdir: Path, data: str | Path, images: str | Path, console: Console
+) -> dict[str, Any]:
     """Mean loss a caption token, in nats, of the trained model beside what sees nothing.
 
     "other_image" is the trained model shown each record's neighbour's image, "blind" the same shown
@@ -83,7 +85,7 @@ def caption_loss(
       stands where the image was.
     """
     template = get_template(model.template)
-    longest = max(stage.length for stage in model.recipe.stage.values())
+    longest = max(stage.longest_sample for stage in model.recipe.stage.values())
     whole = ConversationEncoder(template, model.tokenizer, model.config.image_tokens, longest)
     encode = _WithoutImages(whole) if shown == "nothing" else whole
     length = max(len(encode(record).tokens) for record in records)

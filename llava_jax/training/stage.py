@@ -16,6 +16,7 @@ from llava_jax.data.plan import BatchShape
 from llava_jax.data.records import LlavaJson, StoredImage
 from llava_jax.data.records import Source as Records
 from llava_jax.data.samples import ConversationEncoder
+from llava_jax.data.storage import RemoteFile, locate
 from llava_jax.data.tfds_builder import LlavaTfds
 from llava_jax.errors import UserError
 from llava_jax.images import Preprocessing
@@ -29,10 +30,10 @@ _TOWER_BATCH = 32
 
 def open_source(source: Source, workdir: Path) -> Records:
     """The records of one part of a mixture: a JSON file and its images, or a TFDS folder."""
-    path = Path(source.path.format(workdir=workdir))
-    if path.is_dir():
-        return LlavaTfds(path)
-    return LlavaJson(path, Path(source.images.format(workdir=workdir)))
+    path, images = (text.format(workdir=workdir) for text in (source.path, source.images))
+    place = locate(path)
+    is_folder = place.is_folder() if isinstance(place, RemoteFile) else place.is_dir()
+    return LlavaTfds(path) if is_folder else LlavaJson(path, images)
 
 
 def stage_batches(
@@ -48,7 +49,10 @@ def stage_batches(
     features: the tower's features of all the stage's images, or None to read pixels.
     """
     encode = ConversationEncoder(
-        get_template(stage.template), base.tokenizer, base.config.image_tokens, stage.length
+        get_template(stage.template),
+        base.tokenizer,
+        base.config.image_tokens,
+        stage.longest_sample,
     )
     specs = [
         SourceSpec(open_source(source, workdir), source.weight or None, features=features)

@@ -13,8 +13,12 @@ from llava_jax.text.tokenizer import Tokenizer
 from llava_jax.weights.base import load_base
 from llava_jax.weights.checkpoints import StageCheckpoints
 
-# Keys that change how a run is watched, not what it computes.
-_FREE = {"log_every", "save_every", "keep", "sample_every", "workers"}
+# Keys that change how a run is watched, and on what and how it is computed, not what: a run may go
+# on with others.
+_FREE = (
+    r"log_every|save_every|keep|sample_every|workers|remat|mesh\..*",
+    r"stage\.\w+\.accumulate",
+)
 
 
 class Trained(NamedTuple):
@@ -53,7 +57,7 @@ def save_recipe(workdir: Path, recipe: Recipe) -> None:
         differing = [
             key
             for key in _differences(plain(load_recipe(workdir)), plain(recipe), "config")
-            if key.removeprefix("config.") not in _FREE
+            if not partition.matches(_FREE, key.removeprefix("config."))
         ]
         if differing:
             raise UserError(

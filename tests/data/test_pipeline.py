@@ -112,6 +112,24 @@ def test_processes_share_each_batch_and_may_become_more(mixture):
     assert_same(shared(1, begun.get_state()), whole[7:])
 
 
+def test_a_run_that_changes_its_processes_on_the_way(mixture):
+    """Two processes, then one, then four: the global batches are those of an undisturbed run."""
+    whole = list(mixture())
+    state, met = None, []
+    for count, batches in ((2, 3), (1, 4), (4, 5)):
+        iterators = [iter(mixture(process_index=i, process_count=count)) for i in range(count)]
+        for iterator in iterators:
+            if state is not None:
+                iterator.set_state(state)
+        for _ in range(batches):
+            parts = [next(iterator) for iterator in iterators]
+            met.append({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+        states = [iterator.get_state() for iterator in iterators]
+        assert all(other == states[0] for other in states)  # any process may save it
+        state = states[0]
+    assert_same(met, whole)
+
+
 @pytest.mark.slow
 def test_workers_give_the_same_batches_states_and_errors(mixture, image_folder):
     for name in ("many3.png", "few3.png"):

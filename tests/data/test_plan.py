@@ -1,11 +1,16 @@
 """The plan of a run: which records stand in which row."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
 from llava_jax.data.plan import BatchShape, make_plan
 from llava_jax.data.survey import Survey
 from llava_jax.errors import UserError
+from tests.conftest import REPOSITORY
 
 SHAPE = BatchShape(rows=4, length=100, images=3)
 
@@ -83,6 +88,28 @@ def test_groups_follow_the_global_batch():
         members = plan.records[start : start + 4]
         assert len(set(found.images[members])) == 1
         assert (np.diff(found.lengths[members]) <= 0).all()
+
+
+def test_other_interpreters_plan_the_same():
+    """Each process of a run makes the plan for itself."""
+    script = (
+        "from tests.data.test_plan import *\n"
+        "plan = make_plan([surveyed(300), surveyed(90, 1)], [0.5, 0.5], SHAPE, seed=5,"
+        " steps=20, pack_rows=True)\n"
+        "print(plan.fingerprint, plan.records.tolist(), plan.starts.tolist())"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(said) == 1 and len(said.pop()) > 500
 
 
 @pytest.mark.parametrize(
