@@ -26,7 +26,9 @@ def get_config():
     align = config.stage.align  # stage 1: feature alignment
     align.trainable = ("projector/.*",)
     align.data.lcs = new_source(  # LCS-558K
-        "data/LLaVA-Pretrain/blip_laion_cc_sbu_558k.json", "data/LLaVA-Pretrain/images"
+        "data/LLaVA-Pretrain/blip_laion_cc_sbu_558k.json",
+        "data/LLaVA-Pretrain/images",
+        records=558_128,
     )
     align.template = "plain"
     align.image_mode = "crop"
@@ -41,7 +43,7 @@ def get_config():
     instruct = config.stage.instruct  # stage 2: visual instruction tuning
     instruct.trainable = ("projector/.*", "language/.*")
     instruct.data.mix = new_source(  # mix-665K
-        "data/LLaVA-Tuning/llava_v1_5_mix665k.json", "data/LLaVA-Tuning/images"
+        "data/LLaVA-Tuning/llava_v1_5_mix665k.json", "data/LLaVA-Tuning/images", records=665_298
     )
     instruct.template = "vicuna_v1"
     instruct.image_mode = "pad"

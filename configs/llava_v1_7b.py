@@ -26,7 +26,9 @@ def get_config():
     align = config.stage.align  # stage 1: feature alignment
     align.trainable = ("projector/.*",)
     align.data.cc = new_source(  # CC-595K
-        "data/LLaVA-CC3M-Pretrain-595K/chat.json", "data/LLaVA-CC3M-Pretrain-595K/images"
+        "data/LLaVA-CC3M-Pretrain-595K/chat.json",
+        "data/LLaVA-CC3M-Pretrain-595K/images",
+        records=595_375,
     )
     align.template = "plain"
     align.image_mode = "crop"
@@ -40,7 +42,7 @@ def get_config():
     instruct = config.stage.instruct  # stage 2: visual instruction tuning
     instruct.trainable = ("projector/.*", "language/.*")
     instruct.data.instruct = new_source(  # LLaVA-Instruct-158K on COCO train2014
-        "data/LLaVA-Instruct-150K/llava_instruct_158k.json", "data/coco/train2014"
+        "data/LLaVA-Instruct-150K/llava_instruct_158k.json", "data/coco/train2014", records=157_712
     )
     instruct.template = "vicuna_v1"
     instruct.image_mode = "crop"

@@ -68,6 +68,7 @@ class Source:
     path: str = ""  # LLaVA JSON or JSONL, or the folder of a TFDS build; {workdir} is replaced
     images: str = ""  # folder that the records' image paths start from (JSON only)
     weight: float = 1.0  # share of the mixture, relative to the other sources
+    records: int = 0  # that it holds, where known before it is there: for the flight check's hours
 
 
 @dataclass(frozen=True)
@@ -143,9 +144,11 @@ def new_stage() -> ml_collections.ConfigDict:
     return stage
 
 
-def new_source(path: str, images: str = "", weight: float = 1.0) -> ml_collections.ConfigDict:
+def new_source(
+    path: str, images: str = "", weight: float = 1.0, records: int = 0
+) -> ml_collections.ConfigDict:
     """One source of a mixture."""
-    return ml_collections.ConfigDict(plain(Source(path, images, weight))).lock()
+    return ml_collections.ConfigDict(plain(Source(path, images, weight, records))).lock()
 
 
 def new_recipe(*stages: str) -> ml_collections.ConfigDict:

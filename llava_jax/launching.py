@@ -9,7 +9,7 @@ import os
 import platform
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from absl import app, flags, logging
 
@@ -28,13 +28,15 @@ _INTERRUPTED = 130  # what a shell gives for Ctrl-C
 _TERMINATED = 143  # and for SIGTERM
 
 
-def run(main: Callable[[], None]) -> None:
+def run(main: Callable[[], None], environment: Mapping[str, str] | None = None) -> None:
     """Parses the flags, runs main, exits: 0, 2 after what the user can mend, 130 after Ctrl-C,
     143 after SIGTERM.
 
     A UserError is one line on stderr; any other exception is a bug, and keeps its traceback.
+
+    environment: what must stand there for this program, whatever the user has set.
     """
-    restart_with_environment()
+    restart_with_environment(environment or {})
     threading.excepthook = _without_savers
     try:
         app.run(lambda _: main(), flags_parser=_parse_flags)
@@ -55,10 +57,11 @@ def _without_savers(failure: threading.ExceptHookArgs) -> None:
         threading.__excepthook__(failure)
 
 
-def restart_with_environment() -> None:
+def restart_with_environment(required: Mapping[str, str]) -> None:
     """Sets what XLA wants of the environment; where something was missing, starts the process anew.
 
-    What the user has set stays. Compiled programs are kept in the cache folder for the next start.
+    What the user has set stays, but for what is required. Compiled programs are kept in the cache
+    folder for the next start.
     """
     wanted = {
         "JAX_COMPILATION_CACHE_DIR": str(cache_folder() / "xla"),
@@ -66,9 +69,10 @@ def restart_with_environment() -> None:
     }
     if platform.libc_ver()[0] == "glibc" and not _has_tpu():
         wanted |= _KEEP_MEMORY
-    if wanted.keys() - os.environ.keys():
+    environment = {**wanted, **os.environ, **required}
+    if environment != os.environ:
         sys.stdout.flush()
-        os.execve(sys.executable, sys.orig_argv, wanted | os.environ)
+        os.execve(sys.executable, sys.orig_argv, environment)
 
 
 def _has_tpu() -> bool:

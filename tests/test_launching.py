@@ -19,7 +19,8 @@ how = flags.DEFINE_string("how", "well", "")
 number = flags.DEFINE_integer("number", 1, "")
 config = config_flags.DEFINE_config_file("config")
 def main():
-    print(os.environ.get("MALLOC_ARENA_MAX"), os.environ["JAX_COMPILATION_CACHE_DIR"])
+    names = ("MALLOC_ARENA_MAX", "JAX_COMPILATION_CACHE_DIR", "NEEDED")
+    print(*(os.environ.get(name) for name in names))
     if how.value == "user":
         raise UserError("it is broken: mend it")
     if how.value == "bug":
@@ -29,7 +30,7 @@ def main():
     if how.value == "log":
         from absl import logging
         logging.warning("chatter")
-launching.run(main)
+launching.run(main, {"NEEDED": "yes"})
 """
 CONFIG = """
 from llava_jax.config import new_recipe
@@ -57,9 +58,9 @@ def run(tmp_path: Path, *flags: str, **environment: str) -> tuple[int, str, str]
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's memory is tuned on Linux only")
 def test_the_environment_is_set_before_main_and_the_users_stays(tmp_path: Path):
-    assert run(tmp_path) == (0, f"1 {tmp_path}/xla\n", "")
-    theirs = {"MALLOC_ARENA_MAX": "7", "JAX_COMPILATION_CACHE_DIR": "elsewhere"}
-    assert run(tmp_path, **theirs) == (0, "7 elsewhere\n", "")
+    assert run(tmp_path) == (0, f"1 {tmp_path}/xla yes\n", "")
+    theirs = {"MALLOC_ARENA_MAX": "7", "JAX_COMPILATION_CACHE_DIR": "elsewhere", "NEEDED": "no"}
+    assert run(tmp_path, **theirs) == (0, "7 elsewhere yes\n", "")
 
 
 @pytest.mark.parametrize(

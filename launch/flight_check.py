@@ -1,0 +1,54 @@
+"""Compiles a stage's training step for a TPU that is not there, and says what to expect of it.
+
+  python launch/flight_check.py --config=configs/llava_v1_5_7b.py --stage=instruct \\
+    --topology=v5e-64 [--out=report.json] [--dump_hlo=program.txt] [--search] \\
+    [--config.remat=attention --config.mesh.tensor=2 --config.stage.instruct.accumulate=2 ...]
+
+A topology is a slice as it is rented: v5e-64 and v6e-8 count chips, v4-64 and v5p-8 cores (two a
+chip); 4xv5e-64 is four slices. Times are modelled, never measured.
+"""
+
+from pathlib import Path
+
+from absl import flags
+from ml_collections import config_flags
+
+from llava_jax import launching
+from llava_jax.tpu.environment import COMPILER_ENVIRONMENT
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "The recipe.")
+_STAGE = flags.DEFINE_string("stage", None, "The stage to check.", required=True)
+_TOPOLOGY = flags.DEFINE_string("topology", None, "TPU slice, as v5e-64.", required=True)
+_SAMPLES = flags.DEFINE_float(
+    "samples_per_row", 1.0, "Mean samples of a row; more than 1 where rows are packed.", 0.1
+)
+_SEARCH = flags.DEFINE_bool("search", False, "Look for the best mesh, remat and micro-batch.")
+_OUT = flags.DEFINE_string("out", "", "JSON to write; a plot is written beside it.")
+_DUMP = flags.DEFINE_string("dump_hlo", "", "File for the compiled program's text.")
+flags.mark_flag_as_required("config")
+
+
+def main() -> None:
+    from llava_jax.tpu.environment import own_temporary_folder
+
+    own_temporary_folder()
+    from rich.console import Console
+
+    from llava_jax.config import parse
+    from llava_jax.tpu.flight_check import Check
+    from llava_jax.tpu.presentation import present
+    from llava_jax.tpu.search import check_or_nearest, search
+    from llava_jax.tpu.topology import parse_topology
+
+    console = Console()
+    check = Check(
+        parse(_CONFIG.value), _STAGE.value, parse_topology(_TOPOLOGY.value), _SAMPLES.value
+    )
+    report, program = (search if _SEARCH.value else check_or_nearest)(check, console)
+    present(report, console, Path(_OUT.value).expanduser() if _OUT.value else None)
+    if _DUMP.value and program:
+        Path(_DUMP.value).expanduser().write_text(program)
+
+
+if __name__ == "__main__":
+    launching.run(main, COMPILER_ENVIRONMENT)

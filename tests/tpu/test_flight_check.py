@@ -1,0 +1,135 @@
+"""Whole checks of a small model, and what they prove about its stages."""
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from llava_jax.errors import UserError
+from llava_jax.tpu.flight_check import overflow, run_check
+from llava_jax.tpu.presentation import present
+from llava_jax.tpu.report import Report
+from tests.tpu.small import LANGUAGE, LENGTH, ROWS, small_check
+
+CHIPS = 4
+LAYER = 4 * LANGUAGE.width**2 + 3 * LANGUAGE.width * LANGUAGE.mlp_width
+TOKENS = ROWS * LENGTH // CHIPS  # of a chip
+# What the JSON must have: whoever reads it counts on these names.
+KEYS = {
+    "fits",
+    "peak_hbm_gib",
+    "model_tflops",
+    "program_tflops",
+    "collectives",
+    "step_seconds",
+    "mfu",
+    "tokens_per_second_per_chip",
+    "hours",
+    "chip_hours",
+    "limited_by",
+}
+
+
+@pytest.fixture(scope="module")
+def patch() -> Iterator[pytest.MonkeyPatch]:
+    with pytest.MonkeyPatch.context() as patched:
+        yield patched
+
+
+@pytest.fixture(scope="module")
+def align(tpu_compiler: None, patch: pytest.MonkeyPatch) -> Report:
+    return run_check(small_check("align", "v5e-4", patch))[0]
+
+
+@pytest.fixture(scope="module")
+def instruct(tpu_compiler: None, patch: pytest.MonkeyPatch) -> Report:
+    return run_check(small_check("instruct", "v5e-4", patch))[0]
+
+
+@pytest.mark.slow
+def test_model_flops_are_the_formula(instruct: Report):
+    head = LANGUAGE.vocab_size * LANGUAGE.width
+    products = 6 * (LANGUAGE.depth * LAYER + head) * TOKENS
+    attention = 6 * LANGUAGE.width * LANGUAGE.depth * TOKENS * LENGTH
+    assert instruct.work
+    assert instruct.work.model_tflops == pytest.approx((products + attention) / 1e12)
+
+
+@pytest.mark.slow
+def test_frozen_is_free_in_the_compiled_program(align: Report, instruct: Report):
+    """The four proofs: products, reduced bytes, donated buffers, no gradient of a weight."""
+    one, two = align.work, instruct.work
+    assert one and two
+    saved = 2 * (LANGUAGE.depth * LAYER + LANGUAGE.vocab_size * LANGUAGE.width) * TOKENS / 1e12
+    assert two.matrix_tflops - one.matrix_tflops == pytest.approx(saved, rel=0.02)
+    assert one.collectives["reduce-scatter"].gib < 0.05 * two.collectives["reduce-scatter"].gib
+    assert one.aliased_buffers == 4 * 3 + 3  # projector and its moments; step, two counters
+    assert one.layer_weight_gradients == 0
+    assert two.layer_weight_gradients == 7 * LANGUAGE.depth
+
+
+@pytest.mark.slow
+def test_collectives_are_those_of_the_sharding(instruct: Report):
+    """Weights are gathered twice, forward and backward, and their gradients reduced once."""
+    assert instruct.work
+    gathered, reduced = (
+        instruct.work.collectives[kind].gib * 2**30 for kind in ("all-gather", "reduce-scatter")
+    )
+    travels = 2 * (CHIPS - 1) / CHIPS  # bytes of a bfloat16 weight that a chip receives
+    layers = travels * LANGUAGE.depth * LAYER
+    ends = travels * 2 * LANGUAGE.vocab_size * LANGUAGE.width  # embedding and head
+    assert 2 * layers + ends < gathered < 1.1 * (2 * layers + 2 * ends)
+    assert layers + ends < reduced < 1.25 * (layers + ends)
+    assert instruct.warnings == ()
+
+
+@pytest.mark.slow
+def test_the_report_is_written_whole(instruct: Report, tmp_path: Path):
+    console = Console(record=True, width=120)
+    present(instruct, console, tmp_path / "report.json")
+    written = json.loads((tmp_path / "report.json").read_text())
+    assert written.keys() >= KEYS
+    assert written["step_seconds"].keys() >= {"compute", "hbm", "ici", "total"}
+    assert written["collectives"]["all-gather"].keys() == {"count", "gib", "async_fraction"}
+    assert written["fits"] is True
+    assert written["steps"] == math.ceil(3 * 1001 / ROWS)
+    seconds = written["steps"] * written["step_seconds"]["total"]
+    assert written["hours"] == pytest.approx(seconds / 3600)
+    assert written["chip_hours"] == pytest.approx(CHIPS * written["hours"])
+    assert written["mfu"] == pytest.approx(
+        written["model_tflops"] / written["step_seconds"]["total"] / 197
+    )
+    assert (tmp_path / "report.png").stat().st_size > 10_000
+    assert "modelled" in console.export_text()
+
+
+@pytest.mark.slow
+def test_what_does_not_fit_says_by_how_much(tpu_compiler: None, patch: pytest.MonkeyPatch):
+    report, program = run_check(
+        small_check("instruct", "v5e-1", patch, remat="none", rows=1024, length=2048)
+    )
+    assert not report.fits and not program
+    assert report.memory.over > 1
+    assert report.as_dict()["fits"] is False
+
+
+def test_messages_of_the_compiler():
+    used = "RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm. Used 20.39G of 15.75G hbm."
+    named = (
+        "RESOURCE_EXHAUSTED: Ran out of memory on HBM, the total memory required for HLO "
+        "temporaries (49.91G) exceeds available HBM (15.75G)."
+    )
+    small = "RESOURCE_EXHAUSTED: used 512.0M of 256.0M hbm"
+    found = [overflow(message, 15.75) for message in (used, named, small)]
+    assert [round(memory.over, 2) for memory in found if memory] == [4.64, 34.16, 0.25]
+    assert overflow("RESOURCE_EXHAUSTED: scoped vmem limit", 15.75) is None
+    assert overflow("INTERNAL: hbm", 15.75) is None
+
+
+def test_an_unknown_stage_is_a_sentence(patch: pytest.MonkeyPatch):
+    check = small_check("align", "v5e-4", patch)
+    with pytest.raises(UserError, match="choose one of align, instruct"):
+        type(check)(check.recipe, "finetune", check.topology)
