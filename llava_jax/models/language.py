@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
+from llava_jax.models import cpu
 from llava_jax.models.attention import (
     Projections,
     RopeScaling,
@@ -204,6 +205,8 @@ class LanguageModel(nn.Module):
         angles = rotary_angles(
             positions, config.size_of_head, config.rope_theta, config.rope_scaling
         )
+        if self.compute.platform == "cpu":
+            angles = cpu.computed_once(angles)
         x, cache = run_blocks(
             DecoderBlock,
             name="layers",

@@ -53,7 +53,9 @@ def batch_loss(
     model: Llava, trainable: partition.Params, frozen: partition.Params, batch: Batch, targets: int
 ) -> Float[Array, ""]:
     """Sum of the batch's losses, each times its `target_weights` [B,S-1]."""
-    params = partition.merge(to_compute(trainable, model.compute.dtype), frozen)
+    if model.compute.platform != "cpu":  # a CPU's products round masters themselves
+        trainable = to_compute(trainable, model.compute.dtype)
+    params = partition.merge(trainable, frozen)
     hidden = model.apply({"params": params}, batch, method="hidden")
     wanted = select_targets(batch["tokens"], batch["target_weights"], targets)
     hidden = jnp.take_along_axis(hidden, wanted.positions[..., None], axis=1)
