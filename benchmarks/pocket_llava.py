@@ -1,7 +1,7 @@
 """A pocket-sized LLaVA twice, ours and transformers', as programs that can be timed.
 
-ViT-S/14 (DINOv2's layout), a two-layer projector and a decoder of SmolLM2-135M's size, with one set of
-random weights for both sides. A program is a function that runs once, waits for the end, and
+ViT-S/14 (DINOv2's layout), a two-layer projector and a decoder of SmolLM2-135M's size, with the
+same random weights on both sides. A program is a function that runs once, waits for the end, and
 returns a number that tells whether both sides computed the same.
 """
 
