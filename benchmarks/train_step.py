@@ -29,6 +29,7 @@ _OUT = flags.DEFINE_string("out", None, "JSON file of the figures.", required=Tr
 _CORES = flags.DEFINE_integer("cores", 0, "Cores to pin both sides to; 0: all.", lower_bound=0)
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Turns of each side.", lower_bound=1)
 _ONLY = flags.DEFINE_string("only", "", "Only comparisons whose name holds this.")
+_COMPILE = flags.DEFINE_boolean("compile", True, "Also torch.compile, which takes minutes.")
 _LABELLED = 64  # tokens of a row, where only labelled positions get logits
 _TOLERANCE = 0.02  # between the losses of both sides, relative
 
@@ -132,7 +133,8 @@ def _compare(comparison: Comparison) -> list[dict[str, Any]]:
     for turn in range(_ROUNDS.value):
         for timed in (mine, *running):
             timed.turn()
-        left = (time.monotonic() - begun) / (turn + 1) * (_ROUNDS.value - turn - 1)
+        gone = time.monotonic() - begun
+        left = gone / (turn + 1) * (_ROUNDS.value - turn - 1)
         say(f"  turn {turn + 1}/{_ROUNDS.value}, {left:.0f} s left here")
     rows = []
     for peer, other in others.items():
@@ -169,7 +171,8 @@ def _programs(comparison: Comparison) -> tuple[Callable, dict[Peer, Callable]]:
     def theirs(peer: Peer) -> Callable[[], Callable[[], float]]:
         return lambda: build(Theirs(work, peer.mode, peer.compiled))
 
-    return ours, {peer: theirs(peer) for peer in comparison.peers}
+    peers = [peer for peer in comparison.peers if _COMPILE.value or not peer.compiled]
+    return ours, {peer: theirs(peer) for peer in peers}
 
 
 def _figures(peer: Peer, mine: Timed, other: Timed) -> dict[str, Any]:

@@ -19,6 +19,11 @@ def computed_once(x: Array) -> Array:
     return jax.lax.optimization_barrier(x)
 
 
+def two_rows(x: Float[Array, "1 d"]) -> Float[Array, "2 d"]:
+    """x and a row of zeros: a product with a single row would convert its kernel to float32."""
+    return jnp.pad(x, ((0, 1), (0, 0)))
+
+
 def blocked_transpose(x: Float[Array, "*batch m n"]) -> Float[Array, "*batch n m"]:
     """Transposes in 32x32 blocks.
 
