@@ -120,9 +120,10 @@ class Recipe:
     name: str = ""
     seed: int = 0
     dtype: Literal["auto", "float32", "bfloat16"] = "bfloat16"  # auto: bfloat16 where it is fast
-    # What a layer keeps for its backward pass: everything, the outputs of its products, those of
-    # its attention (kept on the chip, or in the host's memory: "offload"), or only its input.
-    remat: Literal["none", "minimal", "attention", "offload", "full"] = "none"
+    # What a layer keeps for its backward pass: everything, what its products give ("minimal"), of
+    # these what its attention gives (on the chip, or in the host's memory: "offload"), what that
+    # is made from and gives before its last product ("context"), or only its input ("full").
+    remat: Literal["none", "minimal", "attention", "offload", "context", "full"] = "none"
     mesh: MeshShape = field(default_factory=MeshShape)
     model: Model = field(default_factory=Model)
     weights: Weights = field(default_factory=Weights)

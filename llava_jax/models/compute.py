@@ -13,7 +13,7 @@ from jax.ad_checkpoint import checkpoint_name
 from llava_jax.mesh import Platform
 from llava_jax.sharding import Gather
 
-Remat = Literal["none", "minimal", "attention", "offload", "full"]
+Remat = Literal["none", "minimal", "attention", "offload", "context", "full"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class Compute:
       programs, for TPUs), or one subtree a layer and an unrolled loop (faster on a CPU).
     remat: what a block keeps for its backward pass: everything ("none"), the outputs of its
       products ("minimal"), those of its attention, on the device ("attention") or in the host's
-      memory ("offload"), or only its input ("full").
+      memory ("offload"), only queries, keys, values and what they give ("context"), or nothing
+      but its input ("full").
     gather: makes a block's parameters whole where a device holds a shard of them (see
       llava_jax/sharding.py); None where they are whole, or the compiler sees to it.
     """
@@ -75,6 +76,11 @@ def _cpu_multiplies_bfloat16() -> bool:
 # What blocks name for the policies below.
 QKV, CONTEXT, ATTENTION_OUT, MLP_IN = "qkv", "context", "attention_out", "mlp_in"
 _ATTENTION = (QKV, CONTEXT, ATTENTION_OUT)
+_KEPT = {
+    "minimal": (*_ATTENTION, MLP_IN),
+    "attention": _ATTENTION,
+    "context": (QKV, CONTEXT),
+}
 
 
 def _policy(remat: Remat) -> Callable[..., Any] | None:
@@ -88,8 +94,7 @@ def _policy(remat: Remat) -> Callable[..., Any] | None:
             offload_src="device",
             offload_dst="pinned_host",
         )
-    kept = (*_ATTENTION, MLP_IN) if remat == "minimal" else _ATTENTION
-    return policies.save_only_these_names(*kept)
+    return policies.save_only_these_names(*_KEPT[remat])
 
 
 def named(x: jax.Array, name: str) -> jax.Array:
