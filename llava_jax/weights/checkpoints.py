@@ -17,8 +17,18 @@ from llava_jax.errors import UserError
 
 
 def _abstract(tree: Any) -> Any:
-    """Shapes and dtypes of a tree of arrays, or of a tree that is abstract already."""
-    return jax.tree.map(ocp.utils.to_shape_dtype_struct, tree)
+    """Shapes, dtypes and places of a tree of arrays, or of a tree that is abstract already.
+
+    What has no place of its own comes to this process's first device: the checkpoint may have been
+    written by devices that are not here.
+    """
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+
+    def placed(leaf: Any) -> jax.ShapeDtypeStruct:
+        sharding = getattr(leaf, "sharding", None) or here
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+    return jax.tree.map(placed, tree)
 
 
 class StageCheckpoints:

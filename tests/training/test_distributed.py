@@ -12,6 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from llava_jax import partition
+from llava_jax.models.compute import Compute
+from llava_jax.weights.workdir import load_trained
 from tests.conftest import REPOSITORY
 from tests.tiny_run import write_config
 
@@ -105,6 +108,10 @@ def test_two_processes_a_kill_and_one_process_again(config: Path, tmp_path: Path
     found = losses(moved, "instruct")
     np.testing.assert_allclose(found, wanted, rtol=TOLERANCE)
     assert len(kept) < 8
+    # What four devices saved, one device reads.
+    trained = [partition.flatten(load_trained(run, Compute()).params) for run in (moved, alone)]
+    for path, leaf in trained[0].items():
+        np.testing.assert_allclose(leaf, trained[1][path], atol=1e-3, err_msg=path)
 
 
 def test_sigterm_saves_and_the_run_goes_on_with_more_processes(
