@@ -5,8 +5,10 @@
 
 Both sides have the same weights, tokens and pixels, run in turns in one process under the same
 memory settings, and every position is labelled. A ratio is their time over ours in the same turn:
-above 1 we are faster. Wall time says what a user waits; the process's CPU time is steadier where
-the machine has other work. What logits at labelled positions alone add is measured apart.
+above 1 we are faster. Wall time says what a user waits, and is only fair on an idle machine: where
+others want the cores too, torch's threads spin for each other and its times grow severalfold. There
+CPU time on one core is what to trust; the machine's load stands in the report. What logits at
+labelled positions alone add is measured apart.
 """
 
 import gc
@@ -139,6 +141,7 @@ def _compare(comparison: Comparison) -> list[dict[str, Any]]:
     rows = []
     for peer, other in others.items():
         row = {"program": comparison.name, "peer": peer.name, "bar": peer.bar}
+        row["load"] = round(os.getloadavg()[0], 1)  # processes that wanted to run, ours included
         rows.append(
             row | ({"failed": other} if isinstance(other, str) else _figures(peer, mine, other))
         )

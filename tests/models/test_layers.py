@@ -56,6 +56,15 @@ def test_gradients_of_the_cpu_product(rows: int, dtype, tolerance: float):
         assert relative(a, b) < tolerance
 
 
+def test_the_cpu_product_leaves_a_float32_masters_gradient_unrounded():
+    x, kernel, g = normal(64, 64), normal(64, 32, seed=1), normal(64, 32, seed=2)
+    x, g = x.astype(jnp.bfloat16), g.astype(jnp.bfloat16)
+    dkernel = with_gradients(cpu.product, [x, kernel], g)[-1]
+    assert dkernel.dtype == jnp.float32
+    expected = x.astype(jnp.float32).T @ g.astype(jnp.float32)
+    np.testing.assert_allclose(dkernel, expected, rtol=1e-5, atol=1e-4)
+
+
 def test_a_dense_layer_in_bfloat16_keeps_float32_masters():
     x = normal(2, 5, 64)
     layer, plain = Dense(32, BFLOAT16), Dense(32, Compute())

@@ -5,6 +5,7 @@ import optax
 import pytest
 
 from llava_jax.models.compute import Compute
+from llava_jax.training import loss
 from llava_jax.training.loss import (
     cross_entropy,
     next_token_weights,
@@ -39,16 +40,27 @@ def ours(hidden: jax.Array, head: jax.Array, tied: bool, dtype=jnp.float32) -> j
 @pytest.mark.parametrize("tied", [False, True])
 def test_equals_the_plain_form_with_its_gradients(tied: bool) -> None:
     wanted, wanted_grads = jax.value_and_grad(reference, (0, 1))(HIDDEN, HEAD)
-    loss, grads = jax.value_and_grad(lambda h, w: 3 * ours(h, w, tied), (0, 1))(HIDDEN, HEAD)
-    np.testing.assert_allclose(loss, 3 * wanted, rtol=1e-5)
+    total, grads = jax.value_and_grad(lambda h, w: 3 * ours(h, w, tied), (0, 1))(HIDDEN, HEAD)
+    np.testing.assert_allclose(total, 3 * wanted, rtol=1e-5)
     for mine, theirs in zip(grads, wanted_grads, strict=True):
         np.testing.assert_allclose(mine, 3 * theirs, atol=3e-4)
 
 
+@pytest.mark.parametrize("tied", [False, True])
+def test_parts_of_the_vocabulary_equal_the_whole(tied: bool, monkeypatch) -> None:
+    """Labels fall in every part; the last part is narrower."""
+    monkeypatch.setattr(loss, "_CPU_VOCABULARY", 24)
+    wanted, wanted_grads = jax.value_and_grad(reference, (0, 1))(HIDDEN, HEAD)
+    total, grads = jax.value_and_grad(lambda h, w: ours(h, w, tied), (0, 1))(HIDDEN, HEAD)
+    np.testing.assert_allclose(total, wanted, rtol=1e-5)
+    for mine, theirs in zip(grads, wanted_grads, strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-4)
+
+
 def test_bfloat16_is_close() -> None:
     wanted, wanted_grad = jax.value_and_grad(reference, 1)(HIDDEN, HEAD)
-    loss, grad = jax.value_and_grad(lambda h, w: ours(h, w, True, jnp.bfloat16), 1)(HIDDEN, HEAD)
-    np.testing.assert_allclose(loss, wanted, rtol=1e-2)
+    total, grad = jax.value_and_grad(lambda h, w: ours(h, w, True, jnp.bfloat16), 1)(HIDDEN, HEAD)
+    np.testing.assert_allclose(total, wanted, rtol=1e-2)
     assert jnp.linalg.norm(grad - wanted_grad) < 0.02 * jnp.linalg.norm(wanted_grad)
 
 
