@@ -174,7 +174,7 @@ class StageRun:
                 progress.advance(done)
                 if done % recipe.log_every == 0 or done == total:
                     progress.show(done, figures)
-                stopped = stop.stops_after(done) and done < total
+                stopped = stop.stops_after(done)
                 if done % recipe.save_every == 0 or done == total or stopped:
                     checkpoints.save(done, state.params, state.optimizer, saved_position)
                 if stopped:
