@@ -62,7 +62,7 @@ def _rows(report: Report) -> list[tuple[str, str]]:
     if report.work:
         rows += _work_rows(report.work, report)
     if report.speed:
-        rows += _speed_rows(report.speed)
+        rows += _speed_rows(report.speed, setting.chips)
     return rows
 
 
@@ -96,7 +96,7 @@ def _work_rows(work: Work, report: Report) -> list[tuple[str, str]]:
     return rows
 
 
-def _speed_rows(speed: Speed) -> list[tuple[str, str]]:
+def _speed_rows(speed: Speed, chips: int) -> list[tuple[str, str]]:
     step = speed.step_seconds
     rows = [
         (
@@ -108,13 +108,12 @@ def _speed_rows(speed: Speed) -> list[tuple[str, str]]:
         ("MFU", f"{speed.mfu:.1%}"),
         (
             "throughput",
-            f"{speed.tokens_per_second_per_chip:,.0f} tokens/s/chip, "
+            f"{speed.tokens_per_second_per_chip * chips:,.0f} tokens/s, "
+            f"{speed.tokens_per_second_per_chip:,.0f} a chip, "
             f"{speed.images_per_second:,.0f} images/s",
         ),
     ]
-    if speed.hours is None or speed.chip_hours is None:
-        rows.append(("stage", "hours unknown: the recipe's sources give no `records`"))
-    else:
+    if speed.hours is not None and speed.chip_hours is not None:
         rows.append(
             (
                 "stage",
