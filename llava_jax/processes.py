@@ -1,6 +1,8 @@
 """The processes of a run: how they find each other, wait for each other, and stop together."""
 
+import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
@@ -67,6 +69,28 @@ def first_alone(what: str) -> Iterator[None]:
     yield
     if is_first() and jax.process_count() > 1:
         multihost_utils.sync_global_devices(what)
+
+
+@contextmanager
+def leaving_if_alone() -> Iterator[None]:
+    """Ends this process with a sentence where another one of the run is lost, with exit code 2.
+
+    At once and without clean-up: all that remains to be done, saving included, would wait for the
+    lost one.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if jax.process_count() == 1:
+            raise
+        print(
+            f"error: process {jax.process_index()} lost contact with another process of the run "
+            f"({str(error).splitlines()[0]}): start all of them again with the same command; they "
+            "go on from the newest checkpoint",
+            file=sys.stderr,
+            flush=True,
+        )
+        os._exit(2)
 
 
 class StopSignal:

@@ -226,6 +226,8 @@ def _axes(entry: Any) -> tuple[str, ...]:
     return (entry,) if isinstance(entry, str) else tuple(entry or ())
 
 
+_PART = 48 * 2**20  # bytes of a gradient that is reduced at once
+_LANES = 128  # of a TPU's vector unit
 _BLOCK = r"(language/layers|vision/blocks)(_\d+)?/.*"
 
 
@@ -243,9 +245,25 @@ def _gather_forward(cut: tuple, reduce_dtype: Any, leaf: Array) -> tuple[Array, 
 
 def _gather_backward(cut: tuple, reduce_dtype: Any, _: None, g: Array) -> tuple[Array]:
     dtype, g = g.dtype, g.astype(reduce_dtype)
+    other = next((dim for dim in reversed(range(g.ndim)) if dim != cut[0][0]), None)
+    parts = _in_parts(g, other)
     for dim, axis in cut:
-        g = lax.psum_scatter(g, axis, scatter_dimension=dim, tiled=True)
+        parts = [lax.psum_scatter(x, axis, scatter_dimension=dim, tiled=True) for x in parts]
+    g = parts[0] if other is None else jnp.concatenate(parts, axis=other)
     return (g.astype(dtype),)
+
+
+def _in_parts(g: Array, dim: int | None) -> list[Array]:
+    """Gradients too long to be reduced at once, cut along a dimension that is not scattered.
+
+    Of 64 MiB and more, XLA's TPU backend makes a padded all-reduce.
+    """
+    count = -(-g.size * g.dtype.itemsize // _PART)
+    if dim is None or count == 1:
+        return [g]
+    blocks = -(-g.shape[dim] // _LANES)
+    ends = [min(_LANES * (blocks * i // count), g.shape[dim]) for i in range(1, count)]
+    return jnp.split(g, ends, axis=dim)
 
 
 _gather.defvjp(_gather_forward, _gather_backward)

@@ -240,12 +240,18 @@ class Engine:
     def _run(self, writings: list[_Writing], rows: int, steps: int) -> Iterator[list[str]]:
         """Generates a batch; after each `steps` tokens gives each answer's newest text."""
         prompts = [writing.prompt for writing in writings]
-        limits = self._limits(prompts, rows)
+        # A prompt alone is read alone: only decoding wants rows that fill the batch.
+        reading = 1 if len(prompts) == 1 else rows
         state = generate.prefill(
-            self.config, self.compute, self._params, self._batch(prompts, rows), limits
+            self.config,
+            self.compute,
+            self._params,
+            self._batch(prompts, reading),
+            self._limits(prompts, reading),
         )
+        limits = self._limits(prompts, rows)
         room = max(len(prompt.tokens) + prompt.most for prompt in prompts)
-        state = generate.grow(state, generate.power_of_two(room, generate.SHORTEST_CACHE))
+        state = generate.grow(state, generate.power_of_two(room, generate.SHORTEST_CACHE), rows)
         tokens = state.token[:, None]
         while True:
             # Rows that only fill the batch come last, and are left out by the zip.

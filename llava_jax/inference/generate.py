@@ -20,7 +20,7 @@ from llava_jax.models.llava import Batch, Llava, LlavaConfig
 CHUNK = 32  # tokens that one call of `decode` can give
 NOTHING = -1  # stands where a row that is done gives no token
 
-FEWEST_ROWS = 2  # a product with a single row takes a slow path on a CPU
+FEWEST_ROWS = 2  # in `decode`: a product with a single row takes a slow path on a CPU
 SHORTEST_PROMPT = 16
 SHORTEST_CACHE = 128
 
@@ -87,16 +87,23 @@ def prefill(
     return _with_token(rows, token, limits)
 
 
-@partial(jax.jit, static_argnames="length")
-def grow(rows: Rows, length: int) -> Rows:
-    """The same rows with room for `length` tokens."""
+@partial(jax.jit, static_argnames=("length", "count"))
+def grow(rows: Rows, length: int, count: int = 0) -> Rows:
+    """The same rows with room for `length` tokens; rows that are done fill them up to `count`."""
+    more = max(count - rows.token.shape[0], 0)
 
     def grown(cache: Array) -> Array:
         room = [(0, 0)] * cache.ndim
         room[-3] = (0, length - cache.shape[-3])
+        room[-4] = (0, more)
         return jnp.pad(cache, room)
 
-    return rows._replace(cache=jax.tree.map(grown, rows.cache))
+    cache = jax.tree.map(grown, rows.cache)
+    token, read, generated = (
+        jnp.pad(a, (0, more)) for a in (rows.token, rows.length, rows.generated)
+    )
+    done = jnp.pad(rows.done, (0, more), constant_values=True)
+    return Rows(cache, token, read, generated, done)
 
 
 @partial(jax.jit, static_argnames=("config", "compute"), donate_argnames="rows")

@@ -11,8 +11,9 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
+from llava_jax.models import cpu
 from llava_jax.models.compute import ATTENTION_OUT, CONTEXT, Compute, named
-from llava_jax.models.layers import Dense, blocked_transpose, einsum_f32
+from llava_jax.models.layers import Dense
 from llava_jax.models.splash import splash_attention
 
 _MASKED = -1e30
@@ -129,7 +130,7 @@ def attend(
         bias = jnp.where(mask[:, None, None], 0.0, _MASKED)
         bias = jnp.broadcast_to(bias, folded).reshape(q.shape[0], q.shape[1], keys)
     if compute.cpu_bfloat16:
-        out = _cpu_attention(q, k, v, bias)
+        out = cpu.attention(q, k, v, bias)
     else:
         out = _attention(q, k, v, bias, compute.precision)
     out = out.reshape(batch, kv_heads, group, queries, head_dim).transpose(0, 3, 1, 2, 4)
@@ -148,38 +149,6 @@ def _attention(
     product = partial(jnp.einsum, preferred_element_type=jnp.float32, precision=precision)
     weights = _softmax(product("nqd,nkd->nqk", q, k) * q.shape[-1] ** -0.5, bias)
     return product("nqk,nkd->nqd", weights.astype(v.dtype), v).astype(q.dtype)
-
-
-@jax.custom_vjp
-def _cpu_attention(q: Array, k: Array, v: Array, bias: Array | None) -> Array:
-    return _cpu_attention_forward(q, k, v, bias)[0]
-
-
-def _cpu_attention_forward(q: Array, k: Array, v: Array, bias: Array | None) -> tuple:
-    scores = einsum_f32("nqd,nkd->nqk", q, k) * q.shape[-1] ** -0.5
-    weights = _softmax(scores, bias).astype(q.dtype)
-    out = einsum_f32("nqk,nkd->nqd", weights, v)
-    return out.astype(q.dtype), (q, k, v, weights, out)
-
-
-def _cpu_attention_backward(saved: tuple, g: Array) -> tuple:
-    """The gradient of softmax attention with every product in the CPU's fast form.
-
-    `out` is saved in float32: rounded, its error in `inner` is the same for all keys of a query
-    and can be as large as what tells the keys apart.
-    """
-    q, k, v, weights, out = saved
-    inner = (g.astype(jnp.float32) * out).sum(-1, keepdims=True)
-    dweights = einsum_f32("nqd,nkd->nqk", g, v)
-    dscores = weights.astype(jnp.float32) * (dweights - inner) * q.shape[-1] ** -0.5
-    dscores = dscores.astype(q.dtype)
-    dq = einsum_f32("nqk,nkd->nqd", dscores, k).astype(q.dtype)
-    dk = einsum_f32("nkq,nqd->nkd", blocked_transpose(dscores), q).astype(k.dtype)
-    dv = einsum_f32("nkq,nqd->nkd", blocked_transpose(weights), g).astype(v.dtype)
-    return dq, dk, dv, None
-
-
-_cpu_attention.defvjp(_cpu_attention_forward, _cpu_attention_backward)
 
 
 class Projections(nn.Module):

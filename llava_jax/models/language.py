@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
+from llava_jax.models import cpu
 from llava_jax.models.attention import (
     Projections,
     RopeScaling,
@@ -150,6 +151,8 @@ class LanguageModel(nn.Module):
         """Scores of the next token, float32."""
         compute = self.compute
         hidden = hidden.astype(compute.dtype)
+        if compute.cpu_bfloat16 and hidden.shape[:-1] == (1,):
+            return self.logits(cpu.two_rows(hidden))[:1]
         if self.config.tied_head:
             table = self.embed.embedding.astype(compute.dtype)
             equation = "...d,vd->...v"
@@ -205,6 +208,8 @@ class LanguageModel(nn.Module):
         angles = rotary_angles(
             positions, config.size_of_head, config.rope_theta, config.rope_scaling
         )
+        if self.compute.platform == "cpu":
+            angles = cpu.computed_once(angles)
         x, cache = run_blocks(
             DecoderBlock,
             path=self.path,

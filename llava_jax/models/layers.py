@@ -9,58 +9,19 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from llava_jax.models import cpu
 from llava_jax.models.compute import Compute
-
-_BLOCK = 32
-
-
-def blocked_transpose(x: Float[Array, "*batch m n"]) -> Float[Array, "*batch n m"]:
-    """Transposes in 32x32 blocks.
-
-    XLA's CPU backend folds a plain transpose back into the product that reads it, in a form it
-    has only in float32; it leaves this one alone (4 to 7 times faster weight gradients).
-    """
-    *batch, m, n = x.shape
-    if m % _BLOCK or n % _BLOCK:
-        return x.swapaxes(-1, -2)
-    k = len(batch)
-    x = x.reshape(*batch, m // _BLOCK, _BLOCK, n // _BLOCK, _BLOCK)
-    return x.transpose(*range(k), k + 2, k + 3, k, k + 1).reshape(*batch, n, m)
-
-
-def einsum_f32(equation: str, *operands: Array) -> Array:
-    """bfloat16 x bfloat16 -> float32: the product that CPUs and TPUs have in hardware."""
-    return jnp.einsum(equation, *operands, preferred_element_type=jnp.float32)
-
-
-@jax.custom_vjp
-def _cpu_product(x: Array, kernel: Array) -> Array:
-    return einsum_f32("mk,kn->mn", x, kernel).astype(x.dtype)
-
-
-def _cpu_product_forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
-    return _cpu_product(x, kernel), (x, kernel)
-
-
-def _cpu_product_backward(saved: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
-    x, kernel = saved
-    dx = einsum_f32("mn,kn->mk", g, kernel).astype(x.dtype)
-    dkernel = einsum_f32("km,mn->kn", blocked_transpose(x), g).astype(kernel.dtype)
-    return dx, dkernel
-
-
-_cpu_product.defvjp(_cpu_product_forward, _cpu_product_backward)
 
 
 def product(
     x: Float[Array, "*batch d_in"], kernel: Float[Array, "d_in d_out"], compute: Compute
 ) -> Float[Array, "*batch d_out"]:
     """x @ kernel in the compute dtype, accumulated in float32."""
-    x, kernel = x.astype(compute.dtype), kernel.astype(compute.dtype)
+    x = x.astype(compute.dtype)
     if compute.cpu_bfloat16:
-        y = _cpu_product(x.reshape(-1, x.shape[-1]), kernel)
+        y = cpu.product(x.reshape(-1, x.shape[-1]), kernel)
         return y.reshape(*x.shape[:-1], kernel.shape[-1])
-    return jnp.dot(x, kernel, precision=compute.precision)
+    return jnp.dot(x, kernel.astype(compute.dtype), precision=compute.precision)
 
 
 class Dense(nn.Module):

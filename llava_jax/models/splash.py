@@ -84,8 +84,8 @@ def _kernel(interpret: bool, q: Array, k: Array, v: Array, segments: Array) -> A
             block_q_dkv=block,
             block_kv_dkv=block,
             block_kv_dkv_compute=block,
-            block_q_dq=block,
-            block_kv_dq=block,
+            # One backward kernel for all three gradients: scores are made again once, not twice.
+            use_fused_bwd_kernel=True,
         ),
         residual_checkpoint_name=CONTEXT,
         interpret=interpret,

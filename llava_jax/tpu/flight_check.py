@@ -22,7 +22,7 @@ from llava_jax.tpu.report import Memory, Report, Setting, Speed, StepSeconds, Wo
 from llava_jax.tpu.roofline import step_time
 from llava_jax.tpu.topology import Topology
 from llava_jax.tpu.workload import Workload, stage_workload
-from llava_jax.training.program import lower_step
+from llava_jax.training.program import recipe_program
 
 _GIB = 2**30
 _REPEATED = 1.5  # products over the model's: rematerialising everything costs 1.3
@@ -76,18 +76,18 @@ def run_check(check: Check) -> tuple[Report, str]:
       UserError: the recipe does not go with the mesh, or libtpu is missing.
     """
     setting = check.setting()
-    lowered = lower_step(check.recipe, check.stage, check.mesh())
+    step = recipe_program(check.recipe, check.stage, check.mesh())
     workload = stage_workload(check.recipe, check.recipe.stage[check.stage], check.samples_per_row)
-    return compile_and_count(lowered, setting, check.topology, workload)
+    return compile_and_count(step, setting, check.topology, workload)
 
 
 def compile_and_count(
-    lowered: Any, setting: Setting, topology: Topology, workload: Workload
+    step: Any, setting: Setting, topology: Topology, workload: Workload
 ) -> tuple[Report, str]:
-    """The rest of `run_check`, for a step that is lowered already."""
+    """The rest of `run_check`, for any program that can `compile()`."""
     start = time.monotonic()
     try:
-        compiled = lowered.compile()
+        compiled = step.compile()
     except jax.errors.JaxRuntimeError as error:
         memory = overflow(str(error), topology.chip.hbm / _GIB)
         if memory is None:

@@ -1,7 +1,6 @@
 """The run of a recipe: its stages in order, each resumed where it was left."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from llava_jax.instruct.importers.coco import CocoFiles, read_scenes
 from llava_jax.mesh import check_rows, describe, make_mesh
 from llava_jax.models.compute import Compute, local_compute
 from llava_jax.models.llava import Llava
-from llava_jax.processes import StopSignal, first_alone, is_first
+from llava_jax.processes import StopSignal, first_alone, is_first, leaving_if_alone
 from llava_jax.report import timed
 from llava_jax.sharding import place, place_batch
 from llava_jax.training.flops import step_flops
@@ -112,7 +111,7 @@ class StageRun:
                 state, position = restored(checkpoints, program)
                 iterator.set_state(position)
             if state.step < len(batches):
-                with timed(self.workdir, "train"), others_alive():
+                with timed(self.workdir, "train"), leaving_if_alone():
                     state = self._steps(state, frozen, batches, iterator, program, checkpoints)
             else:
                 say(f"stage {self.name}: done before, {len(batches)} steps")
@@ -262,21 +261,6 @@ def restored(checkpoints: StageCheckpoints, program: StageProgram) -> tuple[Stat
     """The newest checkpoint, each shard read straight to its device; and the place in the data."""
     params, optimizer, position = checkpoints.restore(program.state.params, program.state.optimizer)
     return program.state_at(checkpoints.latest or 0, params, optimizer), position
-
-
-@contextmanager
-def others_alive() -> Iterator[None]:
-    """Turns what a lost process does to this one into a sentence."""
-    try:
-        yield
-    except jax.errors.JaxRuntimeError as error:
-        if jax.process_count() == 1:
-            raise
-        raise UserError(
-            f"process {jax.process_index()} lost contact with another process of the run "
-            f"({str(error).splitlines()[0]}): start all of them again with the same command; they "
-            "go on from the newest checkpoint"
-        ) from error
 
 
 def _memory_in_use() -> int:

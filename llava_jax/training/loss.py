@@ -1,6 +1,6 @@
 """Cross-entropy over the vocabulary, a chunk of positions at a time."""
 
-from functools import partial
+from functools import partial, reduce
 from typing import NamedTuple
 
 import jax
@@ -8,9 +8,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from llava_jax.models.compute import Compute
-from llava_jax.models.layers import blocked_transpose
+from llava_jax.models.cpu import blocked_transpose
 
 _CHUNK = 512  # positions whose logits exist at one time
+_CPU_CHUNK = 1024  # there the head's gradient, in memory between two chunks, costs more
+_CPU_VOCABULARY = 6144  # tokens of one product: with more, a CPU's product is a third slower
 
 
 class Targets(NamedTuple):
@@ -80,14 +82,15 @@ def cross_entropy(
     """
     d = hidden.shape[-1]
     flat = hidden.reshape(-1, d), tokens.reshape(-1), weights.reshape(-1)
-    pad = -flat[1].shape[0] % min(_CHUNK, flat[1].shape[0])
+    size = min(_CPU_CHUNK if compute.platform == "cpu" else _CHUNK, flat[1].shape[0])
+    pad = -flat[1].shape[0] % size
     x, t, w = (jnp.pad(a, [(0, pad)] + [(0, 0)] * (a.ndim - 1)) for a in flat)
-    options = _Options(tied, compute)
-    return _cross_entropy(options, x, head.astype(compute.dtype), t, w)
+    return _cross_entropy(_Options(tied, size, compute), x, head, t, w)
 
 
 class _Options(NamedTuple):
     tied: bool
+    size: int  # positions of a chunk
     compute: Compute
 
 
@@ -98,32 +101,55 @@ def _cross_entropy(options: _Options, x: Array, head: Array, tokens: Array, weig
 
 def _forward(options: _Options, x: Array, head: Array, tokens: Array, weights: Array):
     """(loss, (d loss / d x, d loss / d head))."""
-    compute = options.compute
+    tied, size, compute = options
     einsum = partial(jnp.einsum, preferred_element_type=jnp.float32, precision=compute.precision)
-    to_logits, to_x = ("md,vd->mv", "mv,vd->md") if options.tied else ("md,dv->mv", "mv,dv->md")
+    to_logits, to_x = ("md,vd->mv", "mv,vd->md") if tied else ("md,dv->mv", "mv,dv->md")
+    turned = blocked_transpose if compute.platform == "cpu" else jnp.matrix_transpose
+    firsts, heads = _cut_vocabulary(head.astype(compute.dtype), options)
 
     def chunk(carry: tuple, inputs: tuple) -> tuple:
-        loss, dhead = carry
+        loss, dheads = carry
         x, tokens, weights = inputs
-        logits = einsum(to_logits, x, head)
-        log_total = jax.nn.logsumexp(logits, axis=-1)
-        label = jnp.take_along_axis(logits, tokens[:, None], axis=1)[:, 0]
+        logits = [einsum(to_logits, x, part) for part in heads]
+        log_total = reduce(jnp.logaddexp, [jax.nn.logsumexp(part, axis=-1) for part in logits])
+        label = sum(map(partial(_of_labels, tokens), firsts, logits))
         loss = loss + (weights * (log_total - label)).sum()
-        dlogits = jnp.exp(logits - log_total[:, None])
-        dlogits = dlogits - jax.nn.one_hot(tokens, logits.shape[-1], dtype=jnp.float32)
-        dlogits = (dlogits * weights[:, None]).astype(compute.dtype)
-        dx = einsum(to_x, dlogits, head).astype(x.dtype)
-        if options.tied:
-            dhead = dhead + einsum("vm,md->vd", blocked_transpose(dlogits), x)
-        else:
-            dhead = dhead + einsum("dm,mv->dv", blocked_transpose(x), dlogits)
-        return (loss, dhead), dx
+        dx, grown = jnp.zeros(()), []
+        for first, part, scores, dhead in zip(firsts, heads, logits, dheads, strict=True):
+            dlogits = jnp.exp(scores - log_total[:, None])
+            hot = jax.nn.one_hot(tokens - first, scores.shape[-1], dtype=jnp.float32)
+            dlogits = ((dlogits - hot) * weights[:, None]).astype(compute.dtype)
+            dx = dx + einsum(to_x, dlogits, part)
+            if tied:
+                grown.append(dhead + einsum("vm,md->vd", turned(dlogits), x))
+            else:
+                grown.append(dhead + einsum("dm,mv->dv", turned(x), dlogits))
+        return (loss, grown), dx.astype(x.dtype)
 
-    size = min(_CHUNK, x.shape[0])
     chunks = tuple(a.reshape(-1, size, *a.shape[1:]) for a in (x, tokens, weights))
-    dhead = jnp.zeros(head.shape, jnp.float32)
-    (loss, dhead), dx = jax.lax.scan(chunk, (jnp.zeros(()), dhead), chunks)
-    return loss, (dx.reshape(x.shape), dhead.astype(head.dtype))
+    nothing = [jnp.zeros(part.shape, jnp.float32) for part in heads]
+    (loss, dheads), dx = jax.lax.scan(chunk, (jnp.zeros(()), nothing), chunks)
+    dhead = jnp.concatenate([part.astype(head.dtype) for part in dheads], 0 if tied else 1)
+    return loss, (dx.reshape(x.shape), dhead)
+
+
+def _cut_vocabulary(head: Array, options: _Options) -> tuple[list[int], list[Array]]:
+    """Parts of the head that are multiplied one by one, and the first token of each."""
+    axis = 0 if options.tied else 1
+    count = head.shape[axis]
+    width = _CPU_VOCABULARY if options.compute.platform == "cpu" else count
+    firsts = list(range(0, count, width))
+    parts = [
+        jax.lax.slice_in_dim(head, first, min(first + width, count), axis=axis) for first in firsts
+    ]
+    return firsts, parts
+
+
+def _of_labels(tokens: Array, first: int, logits: Float[Array, "m part"]) -> Float[Array, " m"]:
+    """The logits of the tokens that are in this part of the vocabulary, 0 for the others."""
+    places = tokens - first
+    picked = jnp.take_along_axis(logits, places[:, None], axis=1, mode="clip")[:, 0]
+    return jnp.where((places >= 0) & (places < logits.shape[1]), picked, 0.0)
 
 
 def _backward(options: _Options, saved: tuple, g: Array) -> tuple:

@@ -10,6 +10,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding
 
 from llava_jax import partition
+from llava_jax.compiler import compiler_options
 from llava_jax.config import Recipe, Stage
 from llava_jax.mesh import batch_axes, check_rows, platform_of, size_of
 from llava_jax.models.compute import compute_for
@@ -32,14 +33,15 @@ class StageProgram:
     frozen: dict[str, Any]
     batch: dict[str, Any]
     optimizer: optax.GradientTransformation
+    mesh: Mesh
 
     def lower(self) -> jax.stages.Lowered:
         """The program before compilation; nothing is allocated."""
         return self.step.lower(self.state, self.frozen, self.batch)
 
     def compile(self) -> jax.stages.Compiled:
-        """The step, ready to run."""
-        return self.lower().compile()
+        """The step, ready to run; on a machine without the mesh's devices, ready to be read."""
+        return self.lower().compile(compiler_options=compiler_options(self.mesh))
 
     def first_state(self, trainable: partition.Params) -> State:
         """Float32 masters and a fresh optimizer, each shard made where it belongs."""
@@ -91,6 +93,7 @@ def stage_program(
         frozen=abstract_frozen(model, stage, mesh),
         batch=_abstract_batch(model, stage, mesh),
         optimizer=optimizer,
+        mesh=mesh,
     )
 
 
@@ -115,11 +118,6 @@ def recipe_program(recipe: Recipe, name: str, mesh: Mesh, steps: int = 1000) -> 
     compute = compute_for(platform_of(mesh), recipe.dtype, recipe.remat)
     model = Llava(llava_config(recipe.model), compute)
     return stage_program(model, recipe.stage[name], mesh, steps=steps)
-
-
-def lower_step(recipe: Recipe, name: str, mesh: Mesh) -> jax.stages.Lowered:
-    """The training step of a recipe's stage, lowered for the mesh's platform."""
-    return recipe_program(recipe, name, mesh).lower()
 
 
 def _abstract_state(

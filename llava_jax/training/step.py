@@ -68,7 +68,9 @@ def batch_loss(
     targets: int,
 ) -> Float[Array, ""]:
     """Sum of the batch's losses, each times its `target_weights` [B,S-1]."""
-    params = partition.merge(to_compute(trainable, model.compute.dtype), frozen)
+    if model.compute.platform != "cpu":  # a CPU's products round masters themselves
+        trainable = to_compute(trainable, model.compute.dtype)
+    params = partition.merge(trainable, frozen)
     if model.compute.gather is not None:
         params = model.compute.gather.outside_blocks(params)
     hidden = model.apply({"params": params}, batch, method="hidden")

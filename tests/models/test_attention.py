@@ -10,7 +10,7 @@ import torch
 from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply_rotary_pos_emb
 
-from llava_jax.models import attention
+from llava_jax.models import attention, cpu
 from llava_jax.models.attention import (
     RopeScaling,
     attend,
@@ -74,7 +74,7 @@ def test_gradients_of_the_cpu_attention(seq: int, dtype, tolerance: float):
     g = normal(3, seq, 16, seed=3)
     expected = with_gradients(lambda *x: attention._attention(*x, bias, None), (q, k, v), g)
     inputs = [a.astype(dtype) for a in (q, k, v)]
-    ours = with_gradients(lambda *x: attention._cpu_attention(*x, bias), inputs, g)
+    ours = with_gradients(lambda *x: cpu.attention(*x, bias), inputs, g)
     for a, b in zip(ours, expected, strict=True):
         assert a.dtype == dtype
         assert relative(a, b) < tolerance

@@ -8,9 +8,9 @@ import torch
 from transformers.activations import ACT2FN
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
-from llava_jax.models import layers
+from llava_jax.models import cpu
 from llava_jax.models.compute import Compute
-from llava_jax.models.layers import Dense, LayerNorm, RMSNorm, activate, blocked_transpose, swiglu
+from llava_jax.models.layers import Dense, LayerNorm, RMSNorm, activate, swiglu
 
 BFLOAT16 = Compute(dtype=jnp.bfloat16)
 
@@ -39,7 +39,7 @@ def relative(ours: jax.Array, expected: jax.Array) -> float:
 @pytest.mark.parametrize("shape", [(64, 96), (3, 32, 64), (64, 33), (5, 7)])
 def test_blocked_transpose_transposes(shape: tuple[int, ...]):
     x = normal(*shape)
-    np.testing.assert_array_equal(blocked_transpose(x), x.swapaxes(-1, -2))
+    np.testing.assert_array_equal(cpu.blocked_transpose(x), x.swapaxes(-1, -2))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_gradients_of_the_cpu_product(rows: int, dtype, tolerance: float):
     """The hand-written gradient, run in both dtypes, against JAX's of a plain float32 product."""
     x, kernel, g = normal(rows, 64), normal(64, 32, seed=1), normal(rows, 32, seed=2)
     expected = with_gradients(jnp.matmul, [x, kernel], g)
-    ours = with_gradients(layers._cpu_product, [x.astype(dtype), kernel.astype(dtype)], g)
+    ours = with_gradients(cpu.product, [x.astype(dtype), kernel.astype(dtype)], g)
     for a, b in zip(ours, expected, strict=True):
         assert a.dtype == dtype
         assert relative(a, b) < tolerance

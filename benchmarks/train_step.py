@@ -1,0 +1,240 @@
+"""Training steps, prefill and tower of a pocket-sized LLaVA beside transformers on PyTorch.
+
+  python benchmarks/train_step.py --out=report.json            # all cores
+  python benchmarks/train_step.py --out=report.json --cores=1  # pinned to one
+
+Both sides have the same weights, tokens and pixels, run in turns in one process under the same
+memory settings, and every position is labelled. A ratio is their time over ours in the same turn:
+above 1 we are faster. Wall time says what a user waits; the process's CPU time is steadier where
+the machine has other work. What logits at labelled positions alone add is measured apart.
+"""
+
+import gc
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from llava_jax import launching
+
+_OUT = flags.DEFINE_string("out", None, "JSON file of the figures.", required=True)
+_CORES = flags.DEFINE_integer("cores", 0, "Cores to pin both sides to; 0: all.", lower_bound=0)
+_ROUNDS = flags.DEFINE_integer("rounds", 7, "Turns of each side.", lower_bound=1)
+_ONLY = flags.DEFINE_string("only", "", "Only comparisons whose name holds this.")
+_COMPILE = flags.DEFINE_boolean("compile", True, "Also torch.compile, which takes minutes.")
+_LABELLED = 64  # tokens of a row, where only labelled positions get logits
+_TOLERANCE = 0.02  # between the losses of both sides, relative
+
+
+@dataclass(frozen=True)
+class Peer:
+    """What ours is compared with: a mode of `Theirs`, perhaps through torch.compile."""
+
+    mode: str
+    compiled: bool = False
+    bar: float = 0.0  # the ratio to reach; 0: none is set
+
+    @property
+    def name(self) -> str:
+        return f"torch {self.mode}" + (", compiled" if self.compiled else "")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One of our programs beside its peers. labelled: see `Work`; 0: every position."""
+
+    program: str
+    dtype: str
+    peers: tuple[Peer, ...]
+    labelled: int = 0
+
+    @property
+    def name(self) -> str:
+        labels = f", {self.labelled} labels a row" if self.labelled else ""
+        return f"{self.program} {self.dtype}{labels}"
+
+
+_BF16 = (Peer("bf16"), Peer("autocast"), Peer("bf16", compiled=True))
+_F32 = (Peer("f32"), Peer("f32", compiled=True))
+COMPARISONS = (
+    Comparison("stage 2", "bf16", (Peer("bf16", bar=1.4), Peer("autocast", bar=1.7), _BF16[2])),
+    Comparison("stage 2", "f32", (Peer("f32", bar=1.0), _F32[1])),
+    Comparison("stage 1", "bf16", _BF16),
+    Comparison("stage 1", "f32", _F32),
+    Comparison("prefill", "bf16", (Peer("bf16", bar=1.0), *_BF16[1:])),
+    Comparison("tower", "bf16", (Peer("bf16", bar=1.0), *_BF16[1:])),
+    Comparison("stage 2", "bf16", (Peer("bf16"),), labelled=_LABELLED),
+)
+
+
+class Timed:
+    """A program and the seconds of its runs."""
+
+    def __init__(self, run: Callable[[], float]):
+        self.run = run
+        self.result = run()  # compiles
+        run()
+        self.wall: list[float] = []
+        self.cpu: list[float] = []
+
+    def turn(self) -> None:
+        cpu, wall = time.process_time(), time.perf_counter()
+        self.run()
+        self.wall.append(time.perf_counter() - wall)
+        self.cpu.append(time.process_time() - cpu)
+
+
+def main() -> None:
+    cores = sorted(os.sched_getaffinity(0))
+    if _CORES.value:
+        cores = cores[: _CORES.value]
+        os.sched_setaffinity(0, cores)  # before either side counts its threads
+
+    import torch
+
+    from llava_jax.training.metrics import say
+
+    torch.set_num_threads(len(cores))
+    chosen = [c for c in COMPARISONS if _ONLY.value in c.name]
+    rows: list[dict[str, Any]] = []
+    start = time.monotonic()
+    for number, comparison in enumerate(chosen):
+        left = (time.monotonic() - start) / number * (len(chosen) - number) if number else 0
+        about = f", about {left / 60:.0f} min left" if left else ""
+        say(f"{number + 1}/{len(chosen)} {comparison.name}{about}")
+        rows.extend(_compare(comparison))
+        _write(rows, len(cores))
+        gc.collect()
+    _show(rows)
+
+
+def _compare(comparison: Comparison) -> list[dict[str, Any]]:
+    """A row for each peer; a peer that does not run is a row that says why."""
+    from llava_jax.training.metrics import say
+
+    ours, peers = _programs(comparison)
+    mine = Timed(ours())
+    others: dict[Peer, Timed | str] = {}
+    for peer, build in peers.items():
+        try:
+            others[peer] = Timed(build())
+        except Exception as error:  # torch.compile fails in many ways
+            others[peer] = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:160]}"
+    running = [other for other in others.values() if isinstance(other, Timed)]
+    begun = time.monotonic()
+    for turn in range(_ROUNDS.value):
+        for timed in (mine, *running):
+            timed.turn()
+        gone = time.monotonic() - begun
+        left = gone / (turn + 1) * (_ROUNDS.value - turn - 1)
+        say(f"  turn {turn + 1}/{_ROUNDS.value}, {left:.0f} s left here")
+    rows = []
+    for peer, other in others.items():
+        row = {"program": comparison.name, "peer": peer.name, "bar": peer.bar}
+        rows.append(
+            row | ({"failed": other} if isinstance(other, str) else _figures(peer, mine, other))
+        )
+    return rows
+
+
+def _programs(comparison: Comparison) -> tuple[Callable, dict[Peer, Callable]]:
+    """Functions that build our program and each peer's."""
+    import jax.numpy as jnp
+    from pocket_llava import LENGTH, TOWER_IMAGE_SIZE, Ours, Theirs, Work
+
+    program, labelled = comparison.program, comparison.labelled
+    if program == "tower":
+        work = Work.random(TOWER_IMAGE_SIZE)
+    else:
+        work = Work.random(labelled=labelled or LENGTH)
+    dtype = jnp.bfloat16 if comparison.dtype == "bf16" else jnp.float32
+
+    def build(side: Ours | Theirs) -> Callable[[], float]:
+        if program == "tower":
+            return side.tower()
+        if program == "prefill":
+            return side.prefill(1)
+        return side.step(program)
+
+    def ours() -> Callable[[], float]:
+        side = Ours(work, dtype)
+        return side.step(program, targets=labelled) if labelled else build(side)
+
+    def theirs(peer: Peer) -> Callable[[], Callable[[], float]]:
+        return lambda: build(Theirs(work, peer.mode, peer.compiled))
+
+    peers = [peer for peer in comparison.peers if _COMPILE.value or not peer.compiled]
+    return ours, {peer: theirs(peer) for peer in peers}
+
+
+def _figures(peer: Peer, mine: Timed, other: Timed) -> dict[str, Any]:
+    if abs(mine.result - other.result) > _TOLERANCE * abs(mine.result):
+        raise RuntimeError(f"{peer.name} computed {other.result}, we {mine.result}")
+    ratio = _spread([b / a for a, b in zip(mine.wall, other.wall, strict=True)])
+    return {
+        "ratio": ratio,
+        "cpu_ratio": _spread([b / a for a, b in zip(mine.cpu, other.cpu, strict=True)]),
+        "met": ratio["median"] >= peer.bar if peer.bar else None,
+        "seconds": {"ours": _spread(mine.wall), "theirs": _spread(other.wall)},
+        "cpu_seconds": {"ours": _spread(mine.cpu), "theirs": _spread(other.cpu)},
+        "results": {"ours": mine.result, "theirs": other.result},
+    }
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    parts = {"min": min(values), "median": statistics.median(values), "max": max(values)}
+    return {name: round(value, 3) for name, value in parts.items()}
+
+
+def _write(rows: list[dict[str, Any]], cores: int) -> None:
+    report = {
+        "cores": cores,
+        "processor": _processor(),
+        "versions": {name: version(name) for name in ("jax", "torch", "transformers")},
+        "rounds": _ROUNDS.value,
+        "rows": rows,
+    }
+    Path(_OUT.value).write_text(json.dumps(report, indent=1) + "\n")
+
+
+def _processor() -> str:
+    """Its name, and which bfloat16 instructions it has: they decide these ratios."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    name = next((line.split(": ")[1] for line in lines if line.startswith("model name")), "")
+    flags_of_it = " ".join(line for line in lines if line.startswith("flags")).split()
+    has = [flag for flag in ("avx512_bf16", "amx_bf16") if flag in flags_of_it]
+    return " ".join([name or platform.processor(), *has])
+
+
+def _show(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("program", "peer", "ratio", "in CPU time", "bar", "ours s", "theirs s")
+    for row in rows:
+        if "failed" in row:
+            table.add_row(row["program"], row["peer"], row["failed"])
+            continue
+        shown = [
+            "{median:.2f} ({min:.2f}..{max:.2f})".format(**row[key])
+            for key in ("ratio", "cpu_ratio")
+        ]
+        bar = f"{row['bar']:.1f} {'met' if row['met'] else 'not met'}" if row["bar"] else ""
+        seconds = [f"{row['seconds'][side]['median']:.3f}" for side in ("ours", "theirs")]
+        table.add_row(row["program"], row["peer"], *shown, bar, *seconds)
+    console = Console()
+    console = console if console.is_terminal else Console(width=120)
+    console.print(table)
+
+
+if __name__ == "__main__":
+    launching.run(main)
