@@ -3,6 +3,7 @@
 Every chip of the mesh shares each product (its tensor axis), and holds its own heads of the cache.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 from jax.experimental.layout import Format, Layout
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from llava_jax import partition
+from llava_jax.compiler import compiler_options
 from llava_jax.config import Recipe
 from llava_jax.errors import UserError
 from llava_jax.mesh import TENSOR, platform_of
@@ -21,7 +22,19 @@ from llava_jax.models.sizes import llava_config
 from llava_jax.sharding import abstract, parameter_specs, replicated
 
 
-def lower_prefill(recipe: Recipe, mesh: Mesh, rows: int, length: int) -> jax.stages.Lowered:
+@dataclass(frozen=True)
+class InferenceProgram:
+    """A program before compilation; nothing is allocated."""
+
+    lowered: jax.stages.Lowered
+    mesh: Mesh
+
+    def compile(self) -> jax.stages.Compiled:
+        """With what XLA is to be told for this mesh."""
+        return self.lowered.compile(compiler_options=compiler_options(self.mesh))
+
+
+def prefill_program(recipe: Recipe, mesh: Mesh, rows: int, length: int) -> InferenceProgram:
     """Prompts of `length` tokens, one image each, read into an empty cache; their next tokens.
 
     Raises:
@@ -43,12 +56,13 @@ def lower_prefill(recipe: Recipe, mesh: Mesh, rows: int, length: int) -> jax.sta
         "images": _whole(mesh, (rows, 1, size, size, 3), jnp.uint8),
     }
     places = (replicated(mesh), _cache_places(model, mesh))
-    return jax.jit(prefill, out_shardings=places).lower(_weights(model, mesh), batch)
+    program = jax.jit(prefill, out_shardings=places)
+    return InferenceProgram(program.lower(_weights(model, mesh), batch), mesh)
 
 
-def lower_decode(
+def decode_program(
     recipe: Recipe, mesh: Mesh, rows: int, context: int, formats: Any = None
-) -> jax.stages.Lowered:
+) -> InferenceProgram:
     """One token more in each row, the greatest logit's, with `context` tokens in the cache.
 
     The cache comes in and goes out in one layout, and in place: with two it would be copied.
@@ -76,7 +90,7 @@ def lower_decode(
         out_shardings=(whole, formats),
         donate_argnums=3,
     )
-    return step.lower(weights, numbers, numbers, cache)
+    return InferenceProgram(step.lower(weights, numbers, numbers, cache), mesh)
 
 
 def cache_formats(compiled: jax.stages.Compiled) -> Any:
@@ -99,9 +113,7 @@ def _weights(model: Llava, mesh: Mesh) -> dict[str, Any]:
     """All parameters in the compute dtype, cut over the tensor axis."""
     shapes = abstract_params(model)
     typed = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, model.compute.dtype), shapes)
-    return abstract(
-        typed, parameter_specs(partition.unflatten(partition.flatten(shapes)), mesh), mesh
-    )
+    return abstract(typed, parameter_specs(shapes, mesh), mesh)
 
 
 def _cache_places(model: Llava, mesh: Mesh) -> Any:

@@ -5,7 +5,12 @@ from dataclasses import dataclass
 import jax
 
 from llava_jax.config import MeshShape, Recipe
-from llava_jax.inference.program import cache_formats, lower_decode, lower_prefill
+from llava_jax.inference.program import (
+    InferenceProgram,
+    cache_formats,
+    decode_program,
+    prefill_program,
+)
 from llava_jax.mesh import describe, make_mesh
 from llava_jax.tpu.flight_check import compile_and_count
 from llava_jax.tpu.report import Report, Setting
@@ -49,18 +54,18 @@ def run_inference_check(check: InferenceCheck) -> tuple[Report, str]:
         samples_per_row=1.0,
     )
     if check.kind == "prefill":
-        lowered = lower_prefill(check.recipe, mesh, check.rows, check.context)
+        program = prefill_program(check.recipe, mesh, check.rows, check.context)
     else:
-        lowered = _decode(check, mesh)
+        program = _decode(check, mesh)
     workload = inference_workload(check.recipe, check.kind, check.rows, check.context)
-    return compile_and_count(lowered, setting, check.topology, workload)
+    return compile_and_count(program, setting, check.topology, workload)
 
 
-def _decode(check: InferenceCheck, mesh: jax.sharding.Mesh) -> jax.stages.Lowered:
+def _decode(check: InferenceCheck, mesh: jax.sharding.Mesh) -> InferenceProgram:
     """The step whose cache comes in and goes out as the compiler likes it best to come in."""
-    free = lower_decode(check.recipe, mesh, check.rows, check.context)
+    free = decode_program(check.recipe, mesh, check.rows, check.context)
     try:
         formats = cache_formats(free.compile())
     except jax.errors.JaxRuntimeError:
         return free  # it does not fit: the check compiles it again, and says by how much
-    return lower_decode(check.recipe, mesh, check.rows, check.context, formats)
+    return decode_program(check.recipe, mesh, check.rows, check.context, formats)

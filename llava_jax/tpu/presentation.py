@@ -79,14 +79,15 @@ def _work_rows(work: Work, report: Report) -> list[tuple[str, str]]:
     rows = [
         (
             "FLOPs a step",
-            f"model {work.model_tflops:.1f} T (+ {work.vision_tflops:.1f} tower and projector), "
-            f"program {work.program_tflops:.1f} T (products {work.matrix_tflops:.1f}, attention "
-            f"kernels {work.kernel_tflops:.1f}): {report.recompute_overhead:.2f}x",
+            f"model {_flops(work.model_tflops)} (+ {_flops(work.vision_tflops)} tower and "
+            f"projector), program {_flops(work.program_tflops)} (products "
+            f"{_flops(work.matrix_tflops)}, attention kernels {_flops(work.kernel_tflops)}): "
+            f"{report.recompute_overhead:.2f}x",
         ),
-        ("HBM traffic", f"{work.hbm_gib:.0f} GiB a step, at least"),
+        ("HBM traffic", f"{_size(work.hbm_gib)} a step, at least"),
     ]
     rows += [
-        (kind, f"{t.gib:.2f} GiB in {t.count}, {t.async_fraction:.0%} while the chip computes")
+        (kind, f"{_size(t.gib)} in {t.count}, {t.async_fraction:.0%} while the chip computes")
         for kind, t in work.collectives.items()
     ]
     if work.host_gib:
@@ -101,8 +102,8 @@ def _speed_rows(speed: Speed, chips: int) -> list[tuple[str, str]]:
     rows = [
         (
             "step",
-            f"{step.total:.3f} s: compute {step.compute:.3f}, HBM {step.hbm:.3f}, network "
-            f"{step.ici:.3f} of which {step.ici_exposed:.3f} on top",
+            f"{_time(step.total)}: compute {_time(step.compute)}, HBM {_time(step.hbm)}, network "
+            f"{_time(step.ici)} of which {_time(step.ici_exposed)} on top",
         ),
         ("limited by", speed.limited_by),
         ("MFU", f"{speed.mfu:.1%}"),
@@ -122,6 +123,18 @@ def _speed_rows(speed: Speed, chips: int) -> list[tuple[str, str]]:
             )
         )
     return rows
+
+
+def _flops(tera: float) -> str:
+    return f"{tera:.1f} T" if tera >= 1 else f"{1000 * tera:.1f} G"
+
+
+def _size(gib: float) -> str:
+    return f"{gib:.2f} GiB" if gib >= 0.01 else f"{1024 * gib:.2f} MiB"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.3f} s" if seconds >= 0.1 else f"{1000 * seconds:.2f} ms"
 
 
 def draw(report: Report, path: Path) -> None:

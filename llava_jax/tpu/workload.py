@@ -86,8 +86,8 @@ def inference_workload(recipe: Recipe, kind: str, rows: int, context: int) -> Wo
         rows=rows,
         tokens=tokens,
         images=images,
-        decoder_flops=products + head + attention,
-        tower_flops=images * _tower_forward(config, params),
+        decoder_flops=float(products + head + attention),
+        tower_flops=float(images * _tower_forward(config, params)),
         weight_bytes=2 * sum(leaf.size for leaf in jax.tree.leaves(params)),
         layer_kernels=kernels,
         vocabulary=language.vocab_size,
@@ -97,12 +97,21 @@ def inference_workload(recipe: Recipe, kind: str, rows: int, context: int) -> Wo
 
 def _tower_forward(config: LlavaConfig, params: partition.Params) -> float:
     """Of one image, and its projector's."""
-    nothing = {"tokens": 0, "squared_lengths": 0, "targets": 0}
-    both = step_flops(config, params, ["projector/.*"], images=1, **nothing)
-    projector = step_flops(
-        config, params, ["projector/.*"], images=1, cached_features=True, **nothing
-    )
-    return both - projector + projector / 3  # of a step's 6 a weight and token, 2 are forward
+
+    def flops(cached: bool) -> float:
+        return step_flops(
+            config,
+            params,
+            ["projector/.*"],
+            tokens=0,
+            squared_lengths=0,
+            targets=0,
+            images=1,
+            cached_features=cached,
+        )
+
+    projector = flops(cached=True)  # 6 a weight and token, of which 2 are forward
+    return flops(cached=False) - projector + projector / 3
 
 
 def _layer_kernels(params: partition.Params) -> tuple[tuple[int, ...], ...]:
