@@ -4,6 +4,9 @@
     --topology=v5e-64 [--out=report.json] [--dump_hlo=program.txt] [--search] \\
     [--config.remat=attention --config.mesh.tensor=2 --config.stage.instruct.accumulate=2 ...]
 
+  python launch/flight_check.py --config=configs/llava_v1_5_7b.py --stage=prefill|decode \\
+    --topology=v5e-8 [--rows=32] [--context=2048]
+
 A topology is a slice as it is rented: v5e-64 and v6e-8 count chips, v4-64 and v5p-8 cores (two a
 chip); 4xv5e-64 is four slices. Times are modelled, never measured.
 """
@@ -17,11 +20,15 @@ from llava_jax import launching
 from llava_jax.tpu.environment import COMPILER_ENVIRONMENT
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The recipe.")
-_STAGE = flags.DEFINE_string("stage", None, "The stage to check.", required=True)
+_STAGE = flags.DEFINE_string(
+    "stage", None, "The stage to check, or prefill or decode.", required=True
+)
 _TOPOLOGY = flags.DEFINE_string("topology", None, "TPU slice, as v5e-64.", required=True)
 _SAMPLES = flags.DEFINE_float(
     "samples_per_row", 1.0, "Mean samples of a row; more than 1 where rows are packed.", 0.1
 )
+_ROWS = flags.DEFINE_integer("rows", 1, "Rows that prefill or decode takes at once.", 1)
+_CONTEXT = flags.DEFINE_integer("context", 2048, "Tokens of each of these rows.", 1)
 _SEARCH = flags.DEFINE_bool("search", False, "Look for the best mesh, remat and micro-batch.")
 _OUT = flags.DEFINE_string("out", "", "JSON to write; a plot is written beside it.")
 _DUMP = flags.DEFINE_string("dump_hlo", "", "File for the compiled program's text.")
@@ -35,16 +42,23 @@ def main() -> None:
     from rich.console import Console
 
     from llava_jax.config import parse
+    from llava_jax.tpu import inference_check
     from llava_jax.tpu.flight_check import Check
     from llava_jax.tpu.presentation import present
     from llava_jax.tpu.search import check_or_nearest, search
     from llava_jax.tpu.topology import parse_topology
 
     console = Console()
-    check = Check(
-        parse(_CONFIG.value), _STAGE.value, parse_topology(_TOPOLOGY.value), _SAMPLES.value
-    )
-    report, program = (search if _SEARCH.value else check_or_nearest)(check, console)
+    recipe, topology = parse(_CONFIG.value), parse_topology(_TOPOLOGY.value)
+    if _STAGE.value in inference_check.KINDS:
+        report, program = inference_check.run_inference_check(
+            inference_check.InferenceCheck(
+                recipe, _STAGE.value, topology, _ROWS.value, _CONTEXT.value
+            )
+        )
+    else:
+        check = Check(recipe, _STAGE.value, topology, _SAMPLES.value)
+        report, program = (search if _SEARCH.value else check_or_nearest)(check, console)
     present(report, console, Path(_OUT.value).expanduser() if _OUT.value else None)
     if _DUMP.value and program:
         Path(_DUMP.value).expanduser().write_text(program)

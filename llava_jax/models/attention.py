@@ -114,10 +114,14 @@ def attend(
 ) -> Float[Array, "batch queries heads head_dim"]:
     """Softmax attention; query head h reads key head h // (heads // kv_heads).
 
-    The queries of one key head are folded into rows, so a grouped product is a plain batched one.
+    On a CPU the queries of one key head are folded into rows, and rows and heads into one axis, so
+    that a grouped product is a plain batched one. Elsewhere heads stay an axis of their own: one
+    that is folded cannot be shared by the devices of a tensor axis.
     """
     if isinstance(mask, Packed):
         return splash_attention(q, k, v, mask.segments)
+    if compute.platform == "tpu":
+        return named(_by_heads(q, k, v, mask, compute.precision), CONTEXT)
     batch, queries, heads, head_dim = q.shape
     keys, kv_heads = k.shape[1:3]
     group = heads // kv_heads
@@ -135,6 +139,20 @@ def attend(
         out = _attention(q, k, v, bias, compute.precision)
     out = out.reshape(batch, kv_heads, group, queries, head_dim).transpose(0, 3, 1, 2, 4)
     return named(out.reshape(batch, queries, heads, head_dim), CONTEXT)
+
+
+def _by_heads(
+    q: Array, k: Array, v: Array, mask: Array | None, precision: jax.lax.Precision | None
+) -> Array:
+    product = partial(jnp.einsum, preferred_element_type=jnp.float32, precision=precision)
+    batch, queries, heads, head_dim = q.shape
+    kv_heads = k.shape[2]
+    q = q.reshape(batch, queries, kv_heads, heads // kv_heads, head_dim)
+    scores = product("bqhgd,bkhd->bhgqk", q, k) * head_dim**-0.5
+    bias = None if mask is None else jnp.where(mask[:, None, None], 0.0, _MASKED)
+    weights = _softmax(scores, bias).astype(v.dtype)
+    out = product("bhgqk,bkhd->bqhgd", weights, v)
+    return out.reshape(batch, queries, heads, head_dim).astype(v.dtype)
 
 
 def _softmax(scores: Array, bias: Array | None) -> Array:

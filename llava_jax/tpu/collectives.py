@@ -69,7 +69,7 @@ def _collective(
     kind = OPCODES[instruction.opcode]
     if kind == "all-reduce" and _scatters(module, computation):
         kind = "reduce-scatter"
-    size = 2 if kind == "collective-permute" else _group_size(instruction)
+    size = 2 if kind == "collective-permute" else _group_size(module, instruction)
     inputs = [shape for o in computation.operands(instruction) for shape in o.shapes]
     return Collective(
         name=instruction.name,
@@ -143,12 +143,30 @@ def _overlapped(module: Module, computation: Computation, instruction: Instructi
     return any(call in i.attributes for i in computation.instructions for call in _ASYNC_CALLS)
 
 
-def _group_size(instruction: Instruction) -> int:
-    """How many chips take part together: of {{0,1},{2,3}} or [2,2]<=[4] two."""
-    groups = instruction.attribute("replica_groups")
-    if "<=" in groups:
-        return int(groups[1 : groups.index("]")].split(",")[1])
-    return len(groups.strip("{").split("}")[0].split(","))
+def _group_size(module: Module, instruction: Instruction) -> int:
+    """How many chips take part together.
+
+    Groups are written {{0,1},{2,3}}, [2,2]<=[4] (groups, then chips of each), as axes of a mesh,
+    mesh['a'=2,'b'=2] {'b'} (an axis may be cut: 'b':(1)2), or {} for all chips.
+    Raises:
+      ValueError: written otherwise.
+    """
+    text = instruction.attributes
+    listed = re.search(r"replica_groups=\{\{([\d,]+)\}", text)
+    if listed:
+        return len(listed[1].split(","))
+    iota = re.search(r"replica_groups=\[\d+,(\d+)\]<=", text)
+    if iota:
+        return int(iota[1])
+    mesh = re.search(r"replica_groups=@?mesh\w*\[([^\]]*)\] \{([^}]*)\}", text)
+    if mesh:
+        sizes = {name: int(size) for name, size in re.findall(r"'(\w+)'=(\d+)", mesh[1])}
+        axes = re.findall(r"'(\w+)'(?::\(\d+\)(\d+))?", mesh[2])
+        return math.prod(int(part) if part else sizes[name] for name, part in axes)
+    if "replica_groups={}" in text:
+        found = re.search(r"num_partitions=(\d+)", module.header)
+        return int(found[1]) if found else 1
+    raise ValueError(f"replica groups of an unknown form: {text[:200]}")
 
 
 @dataclass(frozen=True)

@@ -76,8 +76,6 @@ class Instruction:
         rest = self.attributes[start.end() :]
         if rest[:1] in "{(":
             return rest[1 : _closing(rest, 0)]
-        if rest[:1] == "[":  # an iota of replica groups: [8,8]<=[64]T(1,0)
-            return re.match(r"\S+?(?=, |$)", rest).group()  # type: ignore[union-attr]
         return rest.split(",", 1)[0].strip()
 
     def called(self, name: str) -> str:

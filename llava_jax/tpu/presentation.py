@@ -62,7 +62,7 @@ def _rows(report: Report) -> list[tuple[str, str]]:
     if report.work:
         rows += _work_rows(report.work, report)
     if report.speed:
-        rows += _speed_rows(report.speed)
+        rows += _speed_rows(report.speed, setting.chips)
     return rows
 
 
@@ -79,14 +79,15 @@ def _work_rows(work: Work, report: Report) -> list[tuple[str, str]]:
     rows = [
         (
             "FLOPs a step",
-            f"model {work.model_tflops:.1f} T (+ {work.vision_tflops:.1f} tower and projector), "
-            f"program {work.program_tflops:.1f} T (products {work.matrix_tflops:.1f}, attention "
-            f"kernels {work.kernel_tflops:.1f}): {report.recompute_overhead:.2f}x",
+            f"model {_flops(work.model_tflops)} (+ {_flops(work.vision_tflops)} tower and "
+            f"projector), program {_flops(work.program_tflops)} (products "
+            f"{_flops(work.matrix_tflops)}, attention kernels {_flops(work.kernel_tflops)}): "
+            f"{report.recompute_overhead:.2f}x",
         ),
-        ("HBM traffic", f"{work.hbm_gib:.0f} GiB a step, at least"),
+        ("HBM traffic", f"{_size(work.hbm_gib)} a step, at least"),
     ]
     rows += [
-        (kind, f"{t.gib:.2f} GiB in {t.count}, {t.async_fraction:.0%} while the chip computes")
+        (kind, f"{_size(t.gib)} in {t.count}, {t.async_fraction:.0%} while the chip computes")
         for kind, t in work.collectives.items()
     ]
     if work.host_gib:
@@ -96,25 +97,24 @@ def _work_rows(work: Work, report: Report) -> list[tuple[str, str]]:
     return rows
 
 
-def _speed_rows(speed: Speed) -> list[tuple[str, str]]:
+def _speed_rows(speed: Speed, chips: int) -> list[tuple[str, str]]:
     step = speed.step_seconds
     rows = [
         (
             "step",
-            f"{step.total:.3f} s: compute {step.compute:.3f}, HBM {step.hbm:.3f}, network "
-            f"{step.ici:.3f} of which {step.ici_exposed:.3f} on top",
+            f"{_time(step.total)}: compute {_time(step.compute)}, HBM {_time(step.hbm)}, network "
+            f"{_time(step.ici)} of which {_time(step.ici_exposed)} on top",
         ),
         ("limited by", speed.limited_by),
         ("MFU", f"{speed.mfu:.1%}"),
         (
             "throughput",
-            f"{speed.tokens_per_second_per_chip:,.0f} tokens/s/chip, "
+            f"{speed.tokens_per_second_per_chip * chips:,.0f} tokens/s, "
+            f"{speed.tokens_per_second_per_chip:,.0f} a chip, "
             f"{speed.images_per_second:,.0f} images/s",
         ),
     ]
-    if speed.hours is None or speed.chip_hours is None:
-        rows.append(("stage", "hours unknown: the recipe's sources give no `records`"))
-    else:
+    if speed.hours is not None and speed.chip_hours is not None:
         rows.append(
             (
                 "stage",
@@ -123,6 +123,18 @@ def _speed_rows(speed: Speed) -> list[tuple[str, str]]:
             )
         )
     return rows
+
+
+def _flops(tera: float) -> str:
+    return f"{tera:.1f} T" if tera >= 1 else f"{1000 * tera:.1f} G"
+
+
+def _size(gib: float) -> str:
+    return f"{gib:.2f} GiB" if gib >= 0.01 else f"{1024 * gib:.2f} MiB"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.3f} s" if seconds >= 0.1 else f"{1000 * seconds:.2f} ms"
 
 
 def draw(report: Report, path: Path) -> None:

@@ -8,7 +8,7 @@ import jax
 from llava_jax import partition
 from llava_jax.config import Recipe, Stage
 from llava_jax.models.compute import Compute
-from llava_jax.models.llava import Llava, abstract_params
+from llava_jax.models.llava import Llava, LlavaConfig, abstract_params
 from llava_jax.models.sizes import llava_config
 from llava_jax.training.flops import step_flops
 
@@ -64,6 +64,54 @@ def stage_workload(recipe: Recipe, stage: Stage, samples_per_row: float = 1.0) -
         vocabulary=config.language.vocab_size,
         steps=_steps(stage, samples_per_row),
     )
+
+
+def inference_workload(recipe: Recipe, kind: str, rows: int, context: int) -> Workload:
+    """Prompts of `context` tokens read at once ("prefill"), or one token more in each ("decode").
+
+    The decoder's FLOPs are 2 for each weight and token, the head's only where a token is chosen,
+    and attention's 4 * width a layer for each pair of a token and one that it looks at.
+    """
+    config = llava_config(recipe.model)
+    language = config.language
+    params = abstract_params(Llava(config, Compute(scan_layers=True)))
+    kernels = _layer_kernels(params)
+    tokens = rows * (context if kind == "prefill" else 1)
+    pairs = rows * (context**2 / 2 if kind == "prefill" else context)
+    products = 2 * tokens * language.depth * sum(math.prod(shape) for shape in kernels)
+    head = 2 * rows * language.vocab_size * language.width
+    attention = 4 * pairs * language.heads * language.size_of_head * language.depth
+    images = rows if kind == "prefill" else 0
+    return Workload(
+        rows=rows,
+        tokens=tokens,
+        images=images,
+        decoder_flops=float(products + head + attention),
+        tower_flops=float(images * _tower_forward(config, params)),
+        weight_bytes=2 * sum(leaf.size for leaf in jax.tree.leaves(params)),
+        layer_kernels=kernels,
+        vocabulary=language.vocab_size,
+        steps=None,
+    )
+
+
+def _tower_forward(config: LlavaConfig, params: partition.Params) -> float:
+    """Of one image, and its projector's."""
+
+    def flops(cached: bool) -> float:
+        return step_flops(
+            config,
+            params,
+            ["projector/.*"],
+            tokens=0,
+            squared_lengths=0,
+            targets=0,
+            images=1,
+            cached_features=cached,
+        )
+
+    projector = flops(cached=True)  # 6 a weight and token, of which 2 are forward
+    return flops(cached=False) - projector + projector / 3
 
 
 def _layer_kernels(params: partition.Params) -> tuple[tuple[int, ...], ...]:

@@ -10,6 +10,7 @@ import torch
 from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply_rotary_pos_emb
 
+from llava_jax.mesh import Platform
 from llava_jax.models import attention, cpu
 from llava_jax.models.attention import (
     RopeScaling,
@@ -38,12 +39,13 @@ def heads(seq: int, kv_heads: int, seed: int = 0) -> tuple[jax.Array, ...]:
     return tuple(normal(2, seq, n, 16, seed=seed + i) for i, n in enumerate(counts))
 
 
+@pytest.mark.parametrize("platform", ["cpu", "tpu"])
 @pytest.mark.parametrize("kv_heads", [4, 2, 1])
-def test_attention_with_grouped_queries_is_torchs(kv_heads: int):
+def test_attention_with_grouped_queries_is_torchs(kv_heads: int, platform: Platform):
     q, k, v = heads(6, kv_heads)
     segments = jnp.array([[1, 1, 1, 2, 2, 0], [1] * 6])
     mask = jit_mask(segments)
-    ours = jit_attend(q, k, v, mask, Compute())
+    ours = jit_attend(q, k, v, mask, Compute(platform=platform))
     theirs = torch.nn.functional.scaled_dot_product_attention(
         *(torch.tensor(np.array(a)).transpose(1, 2) for a in (q, k, v)),
         attn_mask=torch.tensor(np.array(mask))[:, None],

@@ -167,6 +167,28 @@ def test_traffic_is_what_must_move(mesh: Mesh):
     assert read <= program.hbm_bytes < 1.02 * read
 
 
+@pytest.mark.parametrize(
+    ("groups", "chips"),
+    [
+        ("{{0,1,2,3},{4,5,6,7}}", 4),
+        ("[2,4]<=[4,2]T(1,0)", 4),
+        ("mesh['axis_0'=2,'axis_1'=4] {'axis_1'}", 4),
+        ("mesh['axis_0'=2,'axis_1'=4] {'axis_0','axis_1':(1)2}", 4),
+        ("{}", 8),
+    ],
+)
+def test_every_way_to_write_replica_groups(groups: str, chips: int):
+    text = f"""HloModule jit_step, is_scheduled=true, num_partitions=8
+
+ENTRY %main (x: f32[16]) -> f32[16] {{
+  %x = f32[16]{{0}} parameter(0)
+  ROOT %sum = f32[16]{{0}} all-reduce(%x), channel_id=1, replica_groups={groups}, to_apply=%add
+}}
+"""
+    (found,) = count_program(text).collectives
+    assert (found.group, found.bytes) == (chips, 2 * 64 * (chips - 1) / chips)
+
+
 def test_what_crosses_slices_is_known(tpu_compiler: None):
     devices = parse_topology("2xv5e-4").devices()
     ordered = sorted(devices, key=lambda device: device.slice_index)

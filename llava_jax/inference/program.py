@@ -1,0 +1,129 @@
+"""Prefill and decode as programs over a mesh: what is compiled, for this machine or another.
+
+Every chip of the mesh shares each product (its tensor axis), and holds its own heads of the cache.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental.layout import Format, Layout
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from llava_jax.compiler import compiler_options
+from llava_jax.config import Recipe
+from llava_jax.errors import UserError
+from llava_jax.mesh import TENSOR, platform_of
+from llava_jax.models.compute import compute_for
+from llava_jax.models.language import make_cache
+from llava_jax.models.llava import Llava, abstract_params
+from llava_jax.models.sizes import llava_config
+from llava_jax.sharding import abstract, parameter_specs, replicated
+
+
+@dataclass(frozen=True)
+class InferenceProgram:
+    """A program before compilation; nothing is allocated."""
+
+    lowered: jax.stages.Lowered
+    mesh: Mesh
+
+    def compile(self) -> jax.stages.Compiled:
+        """With what XLA is to be told for this mesh."""
+        return self.lowered.compile(compiler_options=compiler_options(self.mesh))
+
+
+def prefill_program(recipe: Recipe, mesh: Mesh, rows: int, length: int) -> InferenceProgram:
+    """Prompts of `length` tokens, one image each, read into an empty cache; their next tokens.
+
+    Raises:
+      UserError: a mesh that does not divide the model's heads.
+    """
+    model = _model(recipe, mesh)
+    config = model.config
+
+    def prefill(params: Any, batch: dict[str, jax.Array]) -> Any:
+        cache = make_cache(config.language, model.compute, rows, length)
+        logits, cache = model.apply({"params": params}, batch, cache, method=Llava.prefill)
+        return jnp.argmax(logits, axis=-1), cache
+
+    size = config.vision.image_size
+    batch = {
+        "tokens": _whole(mesh, (rows, length), jnp.int32),
+        "image_slots": _whole(mesh, (rows, length), jnp.int32),
+        "lengths": _whole(mesh, (rows,), jnp.int32),
+        "images": _whole(mesh, (rows, 1, size, size, 3), jnp.uint8),
+    }
+    places = (replicated(mesh), _cache_places(model, mesh))
+    program = jax.jit(prefill, out_shardings=places)
+    return InferenceProgram(program.lower(_weights(model, mesh), batch), mesh)
+
+
+def decode_program(
+    recipe: Recipe, mesh: Mesh, rows: int, context: int, formats: Any = None
+) -> InferenceProgram:
+    """One token more in each row, the greatest logit's, with `context` tokens in the cache.
+
+    The cache comes in and goes out in one layout, and in place: with two it would be copied.
+
+    formats: of the cache, as `cache_formats` gives them; None: the compiler chooses.
+    """
+    model = _model(recipe, mesh)
+    if formats is None:
+        automatic = jax.tree.map(
+            lambda place: Format(Layout.AUTO, place), _cache_places(model, mesh)
+        )
+        formats = automatic
+
+    def decode(params: Any, tokens: jax.Array, lengths: jax.Array, cache: Any) -> Any:
+        logits, cache = model.apply({"params": params}, tokens, lengths, cache, method=Llava.decode)
+        return jnp.argmax(logits, axis=-1), cache
+
+    weights = _weights(model, mesh)
+    whole = replicated(mesh)
+    cache = jax.eval_shape(lambda: make_cache(model.config.language, model.compute, rows, context))
+    numbers = jax.ShapeDtypeStruct((rows,), jnp.int32)
+    step = jax.jit(
+        decode,
+        in_shardings=(jax.tree.map(lambda leaf: leaf.sharding, weights), whole, whole, formats),
+        out_shardings=(whole, formats),
+        donate_argnums=3,
+    )
+    return InferenceProgram(step.lower(weights, numbers, numbers, cache), mesh)
+
+
+def cache_formats(compiled: jax.stages.Compiled) -> Any:
+    """The layouts that the compiler chose for the cache that comes into a decode step."""
+    return compiled.input_formats[0][3]
+
+
+def _model(recipe: Recipe, mesh: Mesh) -> Llava:
+    config = llava_config(recipe.model)
+    tensor = mesh.shape[TENSOR]
+    if config.language.kv_heads % tensor:
+        raise UserError(
+            f"{config.language.kv_heads} heads of keys cannot be shared by {tensor} chips: take "
+            "a topology whose number of chips divides them"
+        )
+    return Llava(config, compute_for(platform_of(mesh), recipe.dtype))
+
+
+def _weights(model: Llava, mesh: Mesh) -> dict[str, Any]:
+    """All parameters in the compute dtype, cut over the tensor axis."""
+    shapes = abstract_params(model)
+    typed = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, model.compute.dtype), shapes)
+    return abstract(typed, parameter_specs(shapes, mesh), mesh)
+
+
+def _cache_places(model: Llava, mesh: Mesh) -> Any:
+    """Each chip holds the keys and values of its own heads."""
+    heads = (None, None, TENSOR, None)
+    leading = (None,) if model.compute.scan_layers else ()
+    place = NamedSharding(mesh, PartitionSpec(*leading, *heads))
+    cache = jax.eval_shape(lambda: make_cache(model.config.language, model.compute, 1, 1))
+    return jax.tree.map(lambda _: place, cache)
+
+
+def _whole(mesh: Mesh, shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape, dtype, sharding=replicated(mesh))
