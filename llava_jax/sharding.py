@@ -173,6 +173,15 @@ def manual(spec: PartitionSpec) -> PartitionSpec:
     return PartitionSpec(*[None if entry == TENSOR else entry for entry in spec])
 
 
+def reduce_dtype(mesh: Mesh, dtype: Any) -> Any:
+    """What gradients are summed in over devices: the compute dtype.
+
+    On a CPU float32: XLA's CPU backend cannot reduce bfloat16 beside an axis that is left to the
+    compiler.
+    """
+    return jnp.float32 if platform_of(mesh) == "cpu" else dtype
+
+
 @dataclass(frozen=True)
 class Gather:
     """Whole parameters from their shards, inside shard_map.
@@ -188,14 +197,9 @@ class Gather:
 
     @classmethod
     def over(cls, mesh: Mesh, specs: Specs, dtype: Any) -> "Gather":
-        """dtype: of the gathered parameters. A CPU sums their gradients in float32: XLA's CPU
-        backend cannot reduce bfloat16 beside an axis that is left to the compiler.
-        """
-        cpu = platform_of(mesh) == "cpu"
-        return cls(
-            tuple((path, manual(spec)) for path, spec in specs.items()),
-            jnp.float32 if cpu else dtype,
-        )
+        """dtype: of the gathered parameters."""
+        paths = tuple((path, manual(spec)) for path, spec in specs.items())
+        return cls(paths, reduce_dtype(mesh, dtype))
 
     @cached_property
     def _entries(self) -> dict[str, PartitionSpec]:
@@ -269,13 +273,20 @@ def _in_parts(g: Array, dim: int | None) -> list[Array]:
 _gather.defvjp(_gather_forward, _gather_backward)
 
 
-def sum_rest(grads: partition.Params, specs: Specs, mesh: Mesh) -> dict[str, Any]:
-    """Gradients of each device's own rows, summed over the axes that `Gather` has not summed."""
+def sum_rest(grads: partition.Params, specs: Specs, mesh: Mesh, dtype: Any) -> dict[str, Any]:
+    """Gradients of each device's own rows, summed over the axes that `Gather` has not summed.
+
+    dtype: of the computation; see `reduce_dtype`.
+    """
 
     def rest(path: str, leaf: Array) -> Array:
         done = {axis for entry in manual(specs[path]) for axis in _axes(entry)}
         axes = tuple(axis for axis in batch_axes(mesh) if axis not in done)
-        return lax.psum(leaf, axes) if size_of(mesh, axes) > 1 else leaf
+        if size_of(mesh, axes) == 1:
+            return leaf
+        small = not partition.matches([_KERNEL], path)
+        summed_in = leaf.dtype if small else reduce_dtype(mesh, dtype)
+        return lax.psum(leaf.astype(summed_in), axes).astype(leaf.dtype)
 
     leaves = partition.flatten(grads)
     return partition.unflatten({path: rest(path, leaf) for path, leaf in leaves.items()})

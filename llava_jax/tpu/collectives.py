@@ -13,7 +13,7 @@ Megascale runtime, which moves and adds it over the data center's network.
 import math
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from llava_jax.tpu.hlo import Computation, Instruction, Module, Shape
@@ -95,16 +95,19 @@ def _across_slices(computation: Computation, send: Instruction, runs: int) -> Co
         runs=runs,
         bytes=_received(kind, inputs, size),
         group=size,
-        overlapped=_computes_meanwhile(computation, send),
+        # It lasts so long that only a loop over layers hides it, not the next few operations.
+        overlapped=_computes_meanwhile(computation, send, {"while"}),
         across_slices=True,
     )
 
 
-def _computes_meanwhile(computation: Computation, start: Instruction) -> bool:
+def _computes_meanwhile(
+    computation: Computation, start: Instruction, computes: Collection[str] = _COMPUTES
+) -> bool:
     """Whether the schedule has the chip compute before it waits for what was started."""
     names = [instruction.name for instruction in computation.instructions]
     for instruction in computation.instructions[names.index(start.name) + 1 :]:
-        if instruction.opcode in _COMPUTES:
+        if instruction.opcode in computes:
             return True
         if start.name in instruction.operands or instruction.opcode == "recv-done":
             return False

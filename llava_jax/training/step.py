@@ -147,7 +147,9 @@ def _sharded_gradients(
             parts = jax.tree.map(lambda a: a.reshape(accumulate, -1, *a.shape[1:]), batch)
             zero = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, trainable))
             (total, grads), _ = jax.lax.scan(micro, zero, parts)
-        return jax.lax.psum(total, batch_axes(mesh)), sum_rest(grads, specs, mesh)
+        return jax.lax.psum(total, batch_axes(mesh)), sum_rest(
+            grads, specs, mesh, model.compute.dtype
+        )
 
     def over_mesh(
         trainable: partition.Params, frozen: partition.Params, batch: Batch
