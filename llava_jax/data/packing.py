@@ -13,16 +13,20 @@ from jaxtyping import Int
 
 from llava_jax.data.samples import Sample
 
-Needs = Int[np.ndarray, "_ 3"]  # tokens, images, learned tokens
-Window = Int[np.ndarray, "_ 5"]  # needs, arrival, record; sorted by tokens
+Needs = Int[np.ndarray, "n 3"]  # tokens, images, learned tokens
+Room = Int[np.ndarray, "3"]
+Worth = Int[np.ndarray, " n"]
 Row = dict[str, np.ndarray]
+
+_CLASSES = 16  # of length, about equally many records in each
+_CANDIDATES = 96  # that have waited longest: all pairs of them are tried
 
 
 def pack(
     records: Iterable[int],
     needs: Needs,
     room: Sequence[int],
-    window: int = 256,
+    window: int = 512,
 ) -> Iterator[list[int]]:
     """Rows of records that together need no more than there is room for.
 
@@ -30,58 +34,87 @@ def pack(
     none may need more than the room of a row (tokens, images, learned tokens).
 
     A row starts with the records that have waited longest, so none starves and rows stay as mixed
-    as the order is; once there is room for about two more, the one or two that fill it best are
+    as the order is; once there is room for two or three more, up to three that fill it best are
     looked for. (Placing the longest first, the textbook's way, wastes several times as much: the
     middling ones remain, and they don't fit together.)
+
+    Best is not the most tokens: that spends the lengths which fit anywhere, and the window silts up
+    with those that don't. So a record is worth its tokens, and more where its class of length
+    waits in greater numbers than it has among all records: such prices settle near those of the
+    cutting-stock problem's optimum, as the longest queue's do in scheduling (Tassiulas and
+    Ephremides, 1992).
     """
-    arrivals = enumerate(records)
+    arrivals = iter(records)
     room_of_a_row = np.array(room)
+    borders = np.quantile(needs[:, 0], np.arange(1, _CLASSES) / _CLASSES)
+    classes = np.searchsorted(borders, needs[:, 0])
+    share = np.bincount(classes, minlength=_CLASSES).clip(1) / len(needs)
 
-    def refill(kept: Window, count: int) -> Window:
-        new = [(*needs[record], i, record) for i, record in islice(arrivals, count)]
-        joined = np.concatenate([kept, np.array(new, np.int64).reshape(-1, 5)])
-        return joined[np.argsort(joined[:, 0], kind="stable")]
-
-    waiting = refill(np.empty((0, 5), np.int64), window)
+    waiting = np.fromiter(islice(arrivals, window), np.int64)
     while len(waiting):
-        row, waiting = _fill_row(waiting, room_of_a_row)
-        yield row
-        waiting = refill(waiting, len(row))
+        here, lengths = classes[waiting], needs[waiting, 0]
+        crowd = np.bincount(here, minlength=_CLASSES) / (share * len(waiting)) - 1
+        worth = (lengths + crowd[here] * lengths.mean() / 2).astype(np.int64).clip(1)
+        row = _fill_row(needs[waiting], worth, room_of_a_row)
+        yield waiting[row].tolist()
+        new = np.fromiter(islice(arrivals, len(row)), np.int64)
+        waiting = np.concatenate([np.delete(waiting, row), new])
 
 
-def _fill_row(waiting: Window, room: Int[np.ndarray, "3"]) -> tuple[list[int], Window]:
-    typical = waiting[:, 0].mean()
-    row: list[int] = []
-    while len(waiting):
-        oldest = int(waiting[:, 3].argmin())
-        fits = (waiting[oldest, :3] <= room).all()
-        if fits and (not row or room[0] >= 2 * typical):
-            picked = [oldest]
-        else:
-            picked = _best_fill(waiting[:, :3], room)
-        if not picked:
+def _fill_row(needs: Needs, worth: Worth, room: Room) -> list[int]:
+    """The worthiest row of those that the longest waiting begin and up to three others end."""
+    typical = needs[:, 0].mean()
+    best, most = [0], 0
+    for begun in range(1, len(needs) + 1):
+        room = room - needs[begun - 1]
+        if (room < 0).any():
             break
-        row += waiting[picked, 4].tolist()
-        room = room - waiting[picked, :3].sum(0)
-        waiting = np.delete(waiting, picked, axis=0)
-    return row, waiting
+        if room[0] >= 3.5 * typical and begun < len(needs):
+            continue
+        last = _best_fill(needs[begun:], worth[begun:], room)
+        row = [*range(begun), *(begun + place for place in last)]
+        if worth[row].sum() > most:
+            best, most = row, worth[row].sum()
+        if room[0] < 2.5 * typical:
+            break
+    return best
 
 
-def _best_fill(needs: Needs, room: Int[np.ndarray, "3"]) -> list[int]:
-    """The one or two samples that leave the least room; none if none fits."""
+def _best_fill(needs: Needs, worth: Worth, room: Room) -> list[int]:
+    """Up to three samples of the greatest worth that fit together; none if none fits."""
     fitting = np.flatnonzero((needs <= room).all(1))
-    if not len(fitting):
+    none = len(fitting)
+    if not none:
         return []
-    needs = needs[fitting]
-    lengths = needs[:, 0]
-    partner = np.searchsorted(lengths, room[0] - lengths, "right") - 1
-    partner -= partner == np.arange(len(partner))  # nobody is their own
-    together = needs + needs[partner]
-    total = np.where((partner >= 0) & (together <= room).all(1), together[:, 0], 0)
-    best = int(total.argmax())
-    if total[best] > lengths[-1]:
-        return [int(fitting[best]), int(fitting[partner[best]])]
-    return [int(fitting[-1])]
+    needs = np.append(needs[fitting], [[0, 0, 0]], axis=0)
+    worth = np.append(worth[fitting], 0)
+    first, second = np.triu_indices(min(none, _CANDIDATES), 1)
+    first = np.concatenate([first, np.arange(none)])  # and every one without a second
+    second = np.concatenate([second, np.full(none, none)])
+    tokens, images, learned = needs.T
+    tokens_left = room[0] - tokens[first] - tokens[second]
+    images_left = room[1] - images[first] - images[second]
+    fit = (tokens_left >= 0) & (images_left >= 0)
+    first, second = first[fit], second[fit]
+
+    worthiest = _worthiest_within(needs, worth, room)
+    third = worthiest[np.minimum(images_left[fit], len(worthiest) - 1), tokens_left[fit]]
+    used = learned[first] + learned[second]
+    third[(third == first) | (third == second) | (used + learned[third] > room[2])] = none
+    total = np.where(used <= room[2], worth[first] + worth[second] + worth[third], 0)
+    best = total.argmax()
+    chosen = {int(first[best]), int(second[best]), int(third[best])} - {none}
+    return fitting[sorted(chosen)].tolist()
+
+
+def _worthiest_within(needs: Needs, worth: Worth, room: Room) -> Int[np.ndarray, "images tokens"]:
+    """The worthiest sample for each room of images and tokens; the last one needs nothing."""
+    count = len(needs)
+    keys = np.zeros((needs[:, 1].max() + 1, room[0] + 1), np.int64)
+    ranked = worth * count + count - 1 - np.arange(count)  # of equals the one that waited longest
+    np.maximum.at(keys, (needs[:, 1], needs[:, 0]), ranked)
+    keys = np.maximum.accumulate(np.maximum.accumulate(keys, axis=1), axis=0)
+    return count - 1 - keys % count
 
 
 def make_row(
