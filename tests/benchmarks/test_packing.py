@@ -14,11 +14,15 @@ from llava_jax.text.templates import get_template
 from llava_jax.text.tokenizer import Tokenizer
 
 
+def drawn(data: Path, parts: int, image_tokens: int) -> Mixture:
+    tokenizer = Tokenizer.from_folder(data / "tokenizer")
+    encode = ConversationEncoder(get_template("vicuna_v1"), tokenizer, image_tokens, 2048)
+    return draw_mixture(mixture_parts(data)[:parts], encode, 12_000, pool=150, seed=0)
+
+
 @pytest.fixture(scope="module")
 def mixture(shared_data: Path) -> Mixture:
-    tokenizer = Tokenizer.from_folder(shared_data / "tokenizer")
-    encode = ConversationEncoder(get_template("vicuna_v1"), tokenizer, 576, 2048)
-    return draw_mixture(mixture_parts(shared_data), encode, 12_000, pool=150, seed=0)
+    return drawn(shared_data, 12, 576)
 
 
 def plan(mixture: Mixture, length: int, slots: int) -> Plan:
@@ -40,6 +44,11 @@ def test_at_least_95_percent_of_the_tokens_are_useful(
     assert plan(mixture, length, slots).fill >= 0.95
 
 
+def test_at_least_95_percent_of_llava_1_0s_tokens_are_useful(shared_data: Path) -> None:
+    """Its three parts: four samples of the middling length leave no room for a fifth."""
+    assert plan(drawn(shared_data, 3, 256), 2048, 6).fill >= 0.95
+
+
 @pytest.mark.slow
 def test_rows_of_one_sample_length_come_near_what_can_be_reached(mixture: Mixture) -> None:
     """At 2048 tokens no packing of whole samples has 95%: two images leave no room for a third."""
@@ -47,7 +56,7 @@ def test_rows_of_one_sample_length_come_near_what_can_be_reached(mixture: Mixtur
     rows = [planned.row(number) for number in range(planned.rows)]
     found = mixture.survey
     bound = best_fill(found.lengths, found.images, rows, length=2048, slots=3)
-    assert bound - 0.04 < planned.fill < bound < 0.95
+    assert bound - 0.02 < planned.fill < bound < 0.95
 
 
 def test_the_bound_of_rows_that_can_be_counted_by_hand() -> None:

@@ -48,6 +48,18 @@ def test_a_row_is_finished_with_what_fits_best():
     assert sorted(next(pack(range(5), no_image_left, (101, 1, 101)))) == [0, 2, 4]
 
 
+def test_rows_are_as_mixed_as_the_order():
+    """Two sources of different lengths: every stretch of a run holds both as the order does."""
+    random = np.random.default_rng(0)
+    source = (random.random(6000) < 0.25).astype(int)
+    lengths = np.where(source, random.integers(300, 900, 6000), random.integers(100, 400, 6000))
+    needs = np.stack([lengths, np.ones(6000, int), np.zeros(6000, int)], axis=1)
+    rows = list(pack(range(6000), needs, (1024, 8, 1024)))
+    for start in range(0, len(rows) - 200, 200):
+        held = [record for row in rows[start : start + 200] for record in row]
+        assert np.mean(source[held]) == pytest.approx(0.25, abs=0.06)
+
+
 def fill(lengths: np.ndarray, has_image: np.ndarray, length: int, slots: int) -> float:
     needs = np.stack([lengths, has_image, np.zeros_like(lengths)], axis=1)
     rows = list(pack(range(len(lengths)), needs, (length, slots, length)))
