@@ -86,6 +86,30 @@ def test_collectives_are_those_of_the_sharding(instruct: Report):
     assert instruct.warnings == ()
 
 
+# Recorded: peak MiB of HBM, and of each kind of collective how many and how many MiB a chip. What
+# makes them grow must say here why.
+RECORDED = {
+    "align": (
+        33.1, {"all-gather": (100, 21.19), "reduce-scatter": (4, 0.43), "all-reduce": (2, 0.01)}),
+    "instruct": (
+        61.0, {"all-gather": (100, 21.19), "reduce-scatter": (36, 11.86), "all-reduce": (2, 0.02)}),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", RECORDED)
+def test_memory_and_collectives_do_not_grow_unseen(stage: str, align: Report, instruct: Report):
+    report = {"align": align, "instruct": instruct}[stage]
+    peak, collectives = RECORDED[stage]
+    assert report.memory.peak * 1024 <= 1.02 * peak
+    assert report.work
+    assert report.work.collectives.keys() <= collectives.keys()
+    for kind, traffic in report.work.collectives.items():
+        count, mib = collectives[kind]
+        assert traffic.count <= count, kind
+        assert traffic.gib * 1024 <= 1.01 * mib, kind
+
+
 @pytest.mark.slow
 def test_the_report_is_written_whole(instruct: Report, tmp_path: Path):
     console = Console(record=True, width=120)
