@@ -68,9 +68,12 @@ def pocket_font() -> Path:
     return fetched("POCKET_FONT")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def gcs() -> Iterator[None]:
-    """Google's storage, emulated, for this process and its workers."""
+    """Google's storage, emulated, for this process and those it starts.
+
+    One for all tests: clients that were made once keep its address.
+    """
     from gcp_storage_emulator.server import create_server
 
     with pytest.MonkeyPatch.context() as patch:
