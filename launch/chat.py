@@ -57,8 +57,10 @@ def _load() -> "Chat":
     from llava_jax.inference.chat import Chat
     from llava_jax.inference.engine import Engine
     from llava_jax.inference.sampling import SamplingParams
+    from llava_jax.run_folder import refuse_url
     from llava_jax.weights.opening import load_model
 
+    refuse_url("--checkpoint", _CHECKPOINT.value)
     sampling = SamplingParams(_TEMPERATURE.value, _TOP_K.value, _TOP_P.value, _SEED.value)
     image = load_image(Path(_IMAGE.value).expanduser()) if _IMAGE.value else None
     print(f"reading {_CHECKPOINT.value} ...", file=sys.stderr)

@@ -32,7 +32,10 @@ def main() -> None:
     from rich.console import Console
 
     from llava_jax.conversion.convert import Conversion, convert
+    from llava_jax.run_folder import refuse_url
 
+    refuse_url("--source", _SOURCE.value)
+    refuse_url("--target", _TARGET.value)
     job = Conversion(
         source=_SOURCE.value,
         target=Path(_TARGET.value).expanduser(),

@@ -26,7 +26,9 @@ def main() -> None:
     from llava_jax.evaluation.captions import evaluate_captions
     from llava_jax.evaluation.held_out import evaluate_held_out
     from llava_jax.report import add_minutes
+    from llava_jax.run_folder import refuse_url
 
+    refuse_url("--checkpoint", _CHECKPOINT.value)
     workdir = Path(_CHECKPOINT.value).expanduser()
     if _CAPTIONS.value is None:
         evaluate_held_out(workdir, Console())

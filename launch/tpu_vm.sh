@@ -10,6 +10,8 @@
 #   run      starts the program on all workers, where a lost connection does not end it; shows the log
 #   log      shows the log of what is running      stop     lets the program save and exit
 #   status   what TPU and program are doing        delete   gives the TPU back
+# With --workdir=gs://BUCKET/RUN all that a preemption must not take is kept in the bucket, which the
+# TPU's service account must be allowed to write to.
 # Flags: --name, --zone, --project (gcloud's own if not given), --accelerator (as Google counts: v5e
 # and v6e in chips, v4 and v5p in cores), --runtime (a TPU image instead of the generation's usual
 # one), --spot, --queued (a queued resource: waits until there is capacity), --poll_seconds=30,

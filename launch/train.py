@@ -5,8 +5,6 @@ On the hosts of a TPU slice, the same on each with --coordinator=auto; on other 
   --coordinator=HOST:PORT --processes=N --process=0 (1, 2, ...)
 """
 
-from pathlib import Path
-
 from absl import flags
 from ml_collections import config_flags
 
@@ -15,7 +13,10 @@ from llava_jax.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The recipe.")
 _WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder of the run: data, checkpoints, metrics.", required=True
+    "workdir",
+    None,
+    "Folder of the run (data, checkpoints, metrics), or its URL: gs://BUCKET/FOLDER.",
+    required=True,
 )
 _COORDINATOR = flags.DEFINE_string(
     "coordinator", "", "Of a run of several processes: host:port of the first, or auto on TPUs."
@@ -28,6 +29,7 @@ flags.mark_flag_as_required("config")
 def main() -> None:
     from llava_jax.config import parse
     from llava_jax.processes import join
+    from llava_jax.run_folder import run_folder
     from llava_jax.training.loop import train
 
     try:
@@ -35,13 +37,9 @@ def main() -> None:
     except OSError as error:  # raised on reading the config, not on parsing the flag
         file = next((word for word in str(error).split() if word.endswith(".py")), "--config")
         raise UserError(f"cannot read the recipe {file}: configs/ holds recipes") from error
-    if "://" in _WORKDIR.value:
-        raise UserError(
-            f"--workdir={_WORKDIR.value} is a URL: give a folder of this machine, which may be a "
-            "bucket that is mounted (gcsfuse)"
-        )
+    workdir = run_folder(_WORKDIR.value)
     join(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
-    train(recipe, Path(_WORKDIR.value).expanduser())
+    train(recipe, workdir)
 
 
 if __name__ == "__main__":

@@ -4,27 +4,26 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from llava_jax.processes import is_first
+from llava_jax.run_folder import RunFolder, reaching, write_whole
 
 
-def read_report(workdir: Path) -> dict[str, Any]:
+def read_report(workdir: RunFolder) -> dict[str, Any]:
     """What is known so far; empty before anything is."""
     path = workdir / "report.json"
-    return json.loads(path.read_text()) if path.exists() else {}
+    with reaching(path):
+        return json.loads(path.read_text()) if path.exists() else {}
 
 
-def update_report(workdir: Path, **entries: Any) -> None:
+def update_report(workdir: RunFolder, **entries: Any) -> None:
     """Sets entries at the top level; the file is replaced whole or not at all."""
     path = workdir / "report.json"
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(read_report(workdir) | entries, indent=2) + "\n")
-    partial.replace(path)
+    write_whole(path, (json.dumps(read_report(workdir) | entries, indent=2) + "\n").encode())
 
 
-def add_minutes(workdir: Path, part: str, minutes: float) -> None:
+def add_minutes(workdir: RunFolder, part: str, minutes: float) -> None:
     """Adds to the time a part of the run took; a resumed run goes on counting."""
     spent = read_report(workdir).get("minutes", {})
     spent[part] = round(spent.get(part, 0.0) + minutes, 3)
@@ -32,7 +31,7 @@ def add_minutes(workdir: Path, part: str, minutes: float) -> None:
 
 
 @contextmanager
-def timed(workdir: Path, part: str) -> Iterator[None]:
+def timed(workdir: RunFolder, part: str) -> Iterator[None]:
     """Counts the time inside as that part's; of several processes the first one counts."""
     start = time.monotonic()
     yield

@@ -7,6 +7,8 @@ from pathlib import Path
 import matplotlib
 from PIL import Image, ImageDraw, ImageFont
 
+from llava_jax.run_folder import RunFolder
+
 # All lengths in pixels of the written file.
 CARD = 470
 MARGIN = 28
@@ -43,7 +45,7 @@ class SheetItem:
     lines: tuple[SheetLine, ...]
 
 
-def draw_sheet(items: Sequence[SheetItem], path: Path, columns: int = 4) -> None:
+def draw_sheet(items: Sequence[SheetItem], path: RunFolder, columns: int = 4) -> None:
     """Writes the items as a PNG, cards in rows of `columns`; cards of a row are equally high."""
     columns = min(columns, len(items))
     texts = [_lay_out(item.lines) for item in items]
@@ -58,7 +60,8 @@ def draw_sheet(items: Sequence[SheetItem], path: Path, columns: int = 4) -> None
             _draw_card(sheet, (left, top), height, items[i].image, texts[i])
         top += height + MARGIN
     path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path, format="PNG", optimize=True)
+    with path.open("wb") as file:
+        sheet.save(file, format="PNG", optimize=True)
 
 
 @dataclass(frozen=True)

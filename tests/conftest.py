@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -65,6 +66,28 @@ def pocket_tower() -> Path:
 @pytest.fixture(scope="session")
 def pocket_font() -> Path:
     return fetched("POCKET_FONT")
+
+
+@pytest.fixture(scope="session")
+def gcs() -> Iterator[None]:
+    """Google's storage, emulated, for this process and those it starts.
+
+    One for all tests: clients that were made once keep its address.
+    """
+    from gcp_storage_emulator.server import create_server
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")  # it would ask Google itself
+        server = create_server("localhost", 0, in_memory=True, default_bucket="bucket")
+        server.start()
+        port = server._api._httpd.socket.getsockname()[1]
+        patch.setenv("STORAGE_EMULATOR_HOST", f"http://localhost:{port}")
+        # Orbax's arrays go through a client of their own, which would wait for Google for ever.
+        patch.setenv("TENSORSTORE_GCS_HTTP_URL", f"http://localhost:{port}")
+        patch.setenv("TENSORSTORE_GCS_HTTP_VERSION", "1.1")
+        patch.setenv("GOOGLE_AUTH_TOKEN_FOR_TESTING", "none")
+        yield
+        server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -20,11 +20,11 @@ def test_a_write_that_breaks_off_leaves_the_report(
 ) -> None:
     update_report(tmp_path, evaluated={"align": 8})
 
-    def break_off(path: Path, text: str) -> None:
-        path.write_bytes(text[:9].encode())
+    def break_off(path: Path, content: bytes) -> None:
+        path.write_text(content[:9].decode())
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", break_off)
+    monkeypatch.setattr(Path, "write_bytes", break_off)
     with pytest.raises(OSError, match="No space"):
         update_report(tmp_path, evaluated={"align": 16})
     assert read_report(tmp_path) == {"evaluated": {"align": 8}}

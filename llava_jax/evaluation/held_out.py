@@ -41,7 +41,14 @@ def evaluate_held_out(workdir: Path, console: Console) -> dict[str, Any]:
     recipe = load_recipe(workdir)
     files = CocoFiles.in_folder(workdir / "data" / "held_out")
     if not files.instances.exists():
-        raise UserError(f"{workdir} holds no held-out scenes: its recipe draws none")
+        raise UserError(
+            f"{workdir} holds no held-out scenes: "
+            + (
+                "they stayed where it was trained; launch/train.py on this folder draws them again"
+                if recipe.scenes.held_out
+                else "its recipe draws none"
+            )
+        )
     steps = newest_steps(workdir, recipe)
     if not steps:
         raise UserError(f"nothing is trained in {workdir} yet: run launch/train.py first")

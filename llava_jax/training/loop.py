@@ -23,6 +23,7 @@ from llava_jax.models.compute import Compute, local_compute
 from llava_jax.models.llava import Llava
 from llava_jax.processes import StopSignal, first_alone, is_first, leaving_if_alone
 from llava_jax.report import timed
+from llava_jax.run_folder import RunFolder, on_disk
 from llava_jax.sharding import place, place_batch
 from llava_jax.training.flops import step_flops
 from llava_jax.training.metrics import Goodput, MetricsLog, StageProgress, say
@@ -44,7 +45,7 @@ from llava_jax.weights.checkpoints import StageCheckpoints
 from llava_jax.weights.workdir import checkpoint_folder, save_recipe, stage_folder
 
 
-def train(recipe: Recipe, workdir: Path) -> partition.Params:
+def train(recipe: Recipe, workdir: RunFolder) -> partition.Params:
     """Trains every stage of the recipe that is not done yet, and returns the model's parameters.
 
     Raises:
@@ -56,7 +57,7 @@ def train(recipe: Recipe, workdir: Path) -> partition.Params:
     with first_alone("scenes"):
         save_recipe(workdir, recipe)
         with timed(workdir, "data"):
-            make_scene_data(recipe, workdir)
+            make_scene_data(recipe, on_disk(workdir))
     compute = local_compute(recipe.dtype, recipe.remat)
     base = load_base(recipe, compute)
     params = base.params
@@ -72,7 +73,7 @@ class StageRun:
 
     recipe: Recipe
     name: str
-    workdir: Path
+    workdir: RunFolder
     base: Base
     compute: Compute
     mesh: Mesh
@@ -80,6 +81,11 @@ class StageRun:
     @property
     def stage(self) -> Stage:
         return self.recipe.stage[self.name]
+
+    @property
+    def disk(self) -> Path:
+        """Where the run keeps what must be on a disk."""
+        return on_disk(self.workdir)
 
     @property
     def model(self) -> Llava:
@@ -94,9 +100,9 @@ class StageRun:
             checkpoint_folder(self.workdir, self.name), self.recipe.keep
         ) as checkpoints:
             with first_alone("data"), timed(self.workdir, "data"):
-                features = tower_features(self.recipe, stage, self.workdir, self.model, frozen)
+                features = tower_features(self.recipe, stage, self.disk, self.model, frozen)
                 batches = stage_batches(
-                    self.recipe, stage, self.workdir, self.base, features, self.mesh
+                    self.recipe, stage, self.disk, self.base, features, self.mesh
                 )
             program = stage_program(
                 self.model, stage, self.mesh, steps=len(batches), targets=most_targets(batches)
@@ -124,8 +130,8 @@ class StageRun:
         """The projector fitted to what the images' boxes are called."""
         if features is None:
             raise UserError("warm_start reads the tower's features: set cache_features as well")
-        stored = stored_images(self.stage, self.workdir)
-        folder = Path(self.stage.warm_start.format(workdir=self.workdir))
+        stored = stored_images(self.stage, self.disk)
+        folder = Path(self.stage.warm_start.format(workdir=self.disk))
         scenes = read_scenes(CocoFiles.in_folder(folder))
         return fit_projector(
             self.base.config.projector,
@@ -176,6 +182,8 @@ class StageRun:
                     progress.show(done, figures)
                 stopped = stop.stops_after(done)
                 if done % recipe.save_every == 0 or done == total or stopped:
+                    if log is not None:  # first: no checkpoint is without the figures before it
+                        log.publish()
                     checkpoints.save(done, state.params, state.optimizer, saved_position)
                 if stopped:
                     checkpoints.wait()
@@ -196,11 +204,11 @@ class StageRun:
 
     def _shown(self) -> list[Record]:
         """What sample answers are written about; several processes write none."""
-        return sample_records(self.stage, self.workdir) if jax.process_count() == 1 else []
+        return sample_records(self.stage, self.disk) if jax.process_count() == 1 else []
 
     def _sample(
         self, shown: list[Record], state: State, frozen: partition.Params, done: int
-    ) -> Path:
+    ) -> RunFolder:
         engine = Engine(
             self.base.config,
             partition.merge(state.params, frozen),

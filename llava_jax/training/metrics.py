@@ -1,10 +1,10 @@
 """A run's figures: JSON lines and TensorBoard in its folder, a progress bar on screen."""
 
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -20,6 +20,7 @@ from rich.progress import (
 from tensorboardX import SummaryWriter
 
 from llava_jax.processes import is_first
+from llava_jax.run_folder import RunFolder, on_disk, reaching, write_whole
 
 _WINDOW = 120.0  # seconds that the estimate of the remaining time looks back
 
@@ -38,25 +39,31 @@ class MetricsLog:
     """metrics.jsonl and TensorBoard files of one stage.
 
     Opened at the step a run resumes from: what an interrupted run wrote beyond it is dropped,
-    since those steps come again.
+    since those steps come again. Objects in a bucket cannot be appended to: those of a remote
+    folder are written on disk, and copied there by `publish` and at the end.
     """
 
-    def __init__(self, folder: Path, first_step: int) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._path = folder / "metrics.jsonl"
+    def __init__(self, folder: RunFolder, first_step: int) -> None:
+        self._folder, self._disk = folder, on_disk(folder)
+        if self._disk != folder:  # what is there may be of an earlier run
+            shutil.rmtree(self._disk, ignore_errors=True)
+        self._disk.mkdir(parents=True, exist_ok=True)
+        self._path = self._disk / "metrics.jsonl"
         kept = [line for line in self._lines() if json.loads(line)["step"] < first_step]
         partial = self._path.with_suffix(".partial")
         partial.write_text("".join(kept))
         partial.replace(self._path)
         self._file = self._path.open("a")
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step)
+        self._board = SummaryWriter(str(self._disk / "tensorboard"), purge_step=first_step)
 
     def _lines(self) -> list[str]:
-        if not self._path.exists():
-            return []
-        with self._path.open() as file:
-            # A line that a killed run did not finish has no newline.
-            return [line for line in file if line.endswith("\n")]
+        path = self._folder / "metrics.jsonl"
+        with reaching(path):
+            if not path.exists():
+                return []
+            with path.open() as file:
+                # A line that a killed run did not finish has no newline.
+                return [line for line in file if line.endswith("\n")]
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """One line a step; the values also go to TensorBoard under their names."""
@@ -64,6 +71,16 @@ class MetricsLog:
         self._file.flush()
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
+
+    def publish(self) -> None:
+        """Brings a remote folder up to date. Raises UserError if it cannot be written to."""
+        if self._disk != self._folder:
+            self._board.flush()
+            self._upload()
+
+    def _upload(self) -> None:
+        for path in (self._path, *(self._disk / "tensorboard").iterdir()):
+            write_whole(self._folder / path.relative_to(self._disk), path.read_bytes())
 
     def __enter__(self) -> "MetricsLog":
         return self
@@ -76,6 +93,8 @@ class MetricsLog:
     ) -> None:
         self._file.close()
         self._board.close()
+        if self._disk != self._folder:
+            self._upload()
 
 
 class Goodput:

@@ -7,6 +7,7 @@ from llava_jax.config import Stage
 from llava_jax.data.records import Record
 from llava_jax.images import ImageError
 from llava_jax.inference.engine import Engine, ask
+from llava_jax.run_folder import RunFolder, reaching
 from llava_jax.sheet import SheetItem, SheetLine, draw_sheet
 from llava_jax.training.stage import open_source
 
@@ -32,7 +33,7 @@ def _can_be_shown(record: Record) -> bool:
     return True
 
 
-def write_samples(engine: Engine, records: list[Record], path: Path) -> Path:
+def write_samples(engine: Engine, records: list[Record], path: RunFolder) -> RunFolder:
     """Answers each record's first question and draws the sheet; the reference stands beside it."""
     requests = [
         ask(_question(record), record.images[0].read(), max_new_tokens=_LONGEST)
@@ -45,8 +46,8 @@ def write_samples(engine: Engine, records: list[Record], path: Path) -> Path:
         )
         for record, answer in zip(records, engine.generate(requests), strict=True)
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draw_sheet(items, path)
+    with reaching(path):
+        draw_sheet(items, path)
     return path
 
 

@@ -1,11 +1,10 @@
 """What a stage leaves on disk: the parameters it trains, its optimizer and its place in the data.
 
-Orbax writes each checkpoint under a temporary name and renames it when it is whole, so a run that
-is killed while saving resumes from the one before.
+Orbax writes each checkpoint under a temporary name and renames it when it is whole (in a bucket it
+marks it instead), so a run that is killed while saving resumes from the one before.
 """
 
 import shutil
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -14,6 +13,7 @@ import orbax.checkpoint as ocp
 
 from llava_jax import partition
 from llava_jax.errors import UserError
+from llava_jax.run_folder import RunFolder, is_remote, reaching
 
 
 def _abstract(tree: Any) -> Any:
@@ -34,11 +34,13 @@ def _abstract(tree: Any) -> Any:
 class StageCheckpoints:
     """The checkpoints of one stage, saved in the background, the newest `keep` of them kept."""
 
-    def __init__(self, folder: Path, keep: int = 2) -> None:
+    def __init__(self, folder: RunFolder, keep: int = 2) -> None:
         self.folder = folder
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=True)
         names = ("params", "optimizer", "data")
-        self._manager = ocp.CheckpointManager(folder.absolute(), options=options, item_names=names)
+        root = folder if is_remote(folder) else folder.absolute()
+        with reaching(folder):
+            self._manager = ocp.CheckpointManager(root, options=options, item_names=names)
 
     @property
     def steps(self) -> list[int]:
@@ -58,10 +60,13 @@ class StageCheckpoints:
         Raises:
           UserError: this checkpoint, or the one before, could not be written.
         """
-        needed = sum(leaf.nbytes for leaf in jax.tree.leaves((params, optimizer)))
-        free = shutil.disk_usage(self.folder).free
-        if free < needed:
-            raise self._unsaved(f"it needs {needed / 1e6:,.0f} MB, the disk has {free / 1e6:,.0f}")
+        if not is_remote(self.folder):
+            needed = sum(leaf.nbytes for leaf in jax.tree.leaves((params, optimizer)))
+            free = shutil.disk_usage(self.folder).free
+            if free < needed:
+                raise self._unsaved(
+                    f"it needs {needed / 1e6:,.0f} MB, the disk has {free / 1e6:,.0f}"
+                )
         items = ocp.args.Composite(
             params=ocp.args.StandardSave(params),
             optimizer=ocp.args.StandardSave(optimizer),

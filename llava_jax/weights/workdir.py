@@ -9,6 +9,8 @@ from llava_jax.config import Recipe, build, plain
 from llava_jax.errors import UserError
 from llava_jax.models.compute import Compute
 from llava_jax.models.llava import LlavaConfig
+from llava_jax.processes import is_first
+from llava_jax.run_folder import RunFolder, reaching, write_whole
 from llava_jax.text.tokenizer import Tokenizer
 from llava_jax.weights.base import load_base
 from llava_jax.weights.checkpoints import StageCheckpoints
@@ -36,27 +38,32 @@ class Trained(NamedTuple):
     steps: dict[str, int]
 
 
-def stage_folder(workdir: Path, stage: str) -> Path:
+def stage_folder(workdir: RunFolder, stage: str) -> RunFolder:
     """Where a stage keeps its metrics and samples."""
     return workdir / "stages" / stage
 
 
-def checkpoint_folder(workdir: Path, stage: str) -> Path:
+def checkpoint_folder(workdir: RunFolder, stage: str) -> RunFolder:
     """Where a stage keeps its checkpoints."""
     return stage_folder(workdir, stage) / "checkpoints"
 
 
-def save_recipe(workdir: Path, recipe: Recipe) -> None:
+def save_recipe(workdir: RunFolder, recipe: Recipe) -> None:
     """Writes recipe.json, or checks that the run which is already there has the same one.
 
+    Of several processes all check and the first one writes.
+
     Raises:
-      UserError: the folder holds a run of another recipe; it names the keys that differ.
+      UserError: the folder holds a run of another recipe (it names the keys that differ), or it is
+        remote and cannot be reached.
     """
     path = workdir / "recipe.json"
-    if path.exists():
+    with reaching(workdir):
+        known = load_recipe(workdir) if path.exists() else None
+    if known is not None:
         differing = [
             key
-            for key in _differences(plain(load_recipe(workdir)), plain(recipe), "config")
+            for key in _differences(plain(known), plain(recipe), "config")
             if not partition.matches(_FREE, key.removeprefix("config."))
         ]
         if differing:
@@ -64,13 +71,11 @@ def save_recipe(workdir: Path, recipe: Recipe) -> None:
                 f"{workdir} holds a run of another recipe (they differ in {', '.join(differing)}): "
                 "name another --workdir, or give the same recipe to go on with that run"
             )
-    workdir.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(plain(recipe), indent=2) + "\n")
-    partial.replace(path)
+    if is_first():
+        write_whole(path, (json.dumps(plain(recipe), indent=2) + "\n").encode())
 
 
-def load_recipe(workdir: Path) -> Recipe:
+def load_recipe(workdir: RunFolder) -> Recipe:
     """The recipe of a run. Raises UserError where there is no run."""
     path = workdir / "recipe.json"
     if not path.exists():

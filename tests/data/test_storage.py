@@ -7,14 +7,12 @@ import os
 import pickle
 import shutil
 import threading
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import fsspec
 import numpy as np
 import pytest
-from gcp_storage_emulator.server import create_server
 
 from llava_jax.config import Source
 from llava_jax.data import storage
@@ -29,19 +27,6 @@ from llava_jax.images import ImageError, Preprocessing
 from llava_jax.training.stage import open_source
 
 NOWHERE = "http://127.0.0.1:9/data"  # a port at which nobody listens
-
-
-@pytest.fixture(scope="module")
-def gcs() -> Iterator[None]:
-    """Google's storage, emulated, for this process and its workers."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")  # it would ask Google itself
-        server = create_server("localhost", 0, in_memory=True, default_bucket="bucket")
-        server.start()
-        port = server._api._httpd.socket.getsockname()[1]
-        patch.setenv("STORAGE_EMULATOR_HOST", f"http://localhost:{port}")
-        yield
-        server.stop()
 
 
 @pytest.fixture(params=["memory", "gs"])

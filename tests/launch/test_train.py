@@ -40,7 +40,7 @@ def test_wrong_words_on_the_command_line(tiny_folder: Path, tmp_path: Path) -> N
     assert_refused(launch(config, workdir, "--config.stage.align.setps=3"), "setps")
     assert_refused(launch(config, workdir, "--config.stage.align.optimizer.clip=big"), "big")
     assert_refused(launch("--config=configs/none.py", workdir), "configs/none.py")
-    assert_refused(launch(config, "--workdir=gs://bucket/run"), "gs://bucket/run", "mounted")
+    assert_refused(launch(config, "--workdir=http://host/run"), "http://host/run", "gs://")
     assert_refused(launch("--config=configs/pocket.py:huge", workdir), "huge", "quick")
     assert not (tmp_path / "run").exists()
 

@@ -1,0 +1,127 @@
+"""A run in a bucket goes on from there: to the very same losses, whatever its machine has lost."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from llava_jax.run_folder import run_folder
+from llava_jax.weights.workdir import load_recipe
+from tests.conftest import REPOSITORY
+from tests.tiny_run import write_config
+
+pytestmark = pytest.mark.slow
+
+STEPS = {"align": 8, "instruct": 12}
+CHANGES = """\
+config.save_every = 3
+config.stage.instruct.pack = True
+config.stage.instruct.steps = 12
+"""
+
+
+def start(config: Path, workdir: str, disk: Path, *flags: str) -> subprocess.Popen:
+    """The launcher on a machine whose cache is `disk`."""
+    command = [sys.executable, "launch/train.py", f"--config={config}", f"--workdir={workdir}"]
+    environment = {"PYTHONPATH": str(REPOSITORY), "JAX_PLATFORMS": "cpu"}
+    return subprocess.Popen(
+        [*command, *flags],
+        cwd=REPOSITORY,
+        env=os.environ | environment | {"LLAVA_JAX_CACHE": str(disk)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen) -> str:
+    _, errors = process.communicate(timeout=400)
+    assert process.returncode == 0, errors[-3000:]
+    return errors
+
+
+def refusal(process: subprocess.Popen) -> str:
+    _, errors = process.communicate(timeout=400)
+    assert process.returncode == 2 and errors.count("\n") == 1, errors[-3000:]
+    return errors
+
+
+def content(url: str) -> bytes | None:
+    system, path = fsspec.core.url_to_fs(url)
+    system.invalidate_cache()
+    try:
+        return system.cat_file(path)
+    except FileNotFoundError:
+        return None
+
+
+def listed(url: str) -> list[str]:
+    system, path = fsspec.core.url_to_fs(url)
+    system.invalidate_cache()
+    return sorted(name.rpartition("/")[2] for name in system.ls(path, detail=False))
+
+
+def losses(workdir: str, stage: str) -> list[float]:
+    lines = (content(f"{workdir}/stages/{stage}/metrics.jsonl") or b"").splitlines()
+    records = [json.loads(line) for line in lines]
+    assert [record["step"] for record in records] == list(range(len(records)))
+    return [record["loss"] for record in records]
+
+
+def wait_for(process: subprocess.Popen, workdir: str, stage: str, steps: int) -> None:
+    """Returns once a checkpoint of so many steps is whole."""
+    mark = f"{workdir}/stages/{stage}/checkpoints/{steps}/commit_success.txt"
+    deadline = time.monotonic() + 300
+    while content(mark) is None:
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def test_preempted_twice_and_moved_to_other_machines(
+    gcs: None, tiny_folder: Path, tmp_path: Path
+) -> None:
+    config = write_config(tiny_folder, CHANGES)
+    whole, url = tmp_path / "whole", "gs://bucket/preempted"
+    finish(start(config, str(whole), tmp_path / "disk"))
+
+    first = start(config, url, tmp_path / "first")
+    wait_for(first, url, "align", 3)
+    first.kill()
+    first.wait()
+    shutil.rmtree(tmp_path / "first" / "runs")
+
+    second = start(config, url, tmp_path / "second", "--config.stage.instruct.accumulate=1")
+    wait_for(second, url, "instruct", 3)
+    second.send_signal(signal.SIGTERM)
+    _, message = second.communicate(timeout=300)
+    assert second.returncode == 143 and "run the same command again" in message
+    stopped = len(losses(url, "instruct"))
+    assert 3 <= stopped < STEPS["instruct"]
+    assert max(map(int, listed(f"{url}/stages/instruct/checkpoints"))) == stopped
+
+    assert f"resumed at step {stopped}" in finish(start(config, url, tmp_path / "third"))
+    for stage, steps in STEPS.items():
+        found = losses(url, stage)
+        assert len(found) == steps and found == losses(f"file://{whole}", stage)
+        folder = f"{url}/stages/{stage}"
+        assert listed(f"{folder}/checkpoints") == sorted((str(steps), str((steps - 1) // 3 * 3)))
+        assert content(f"{folder}/samples/step_{steps:06d}.png")[:4] == b"\x89PNG"
+        assert listed(f"{folder}/tensorboard")
+    assert load_recipe(run_folder(url)) == load_recipe(whole)
+    assert not list(REPOSITORY.glob("gs:*"))
+
+    message = refusal(start(config, url, tmp_path / "third", "--config.seed=7"))
+    assert f"{url} holds a run of another recipe (they differ in config.seed)" in message
+
+
+def test_a_bucket_that_is_not_there(gcs: None, tiny_folder: Path, tmp_path: Path) -> None:
+    config = write_config(tiny_folder)
+    message = refusal(start(config, "gs://no_such_bucket/run", tmp_path / "disk"))
+    assert "gs://no_such_bucket/run" in message and "see that the bucket exists" in message
