@@ -2,7 +2,7 @@
 
 One check is a recipe, a stage and a topology. The step is lowered from shapes alone, so no weight
 is read or made; the TPU's compiler says whether it fits, and its program is counted and timed by
-a roofline (program.py, roofline.py).
+a roofline (counting/, roofline.py).
 """
 
 import math
@@ -16,8 +16,8 @@ import jax
 from llava_jax.config import Recipe
 from llava_jax.errors import UserError
 from llava_jax.mesh import describe, make_mesh
-from llava_jax.tpu.collectives import by_kind
-from llava_jax.tpu.program import Program, count_program
+from llava_jax.tpu.counting.collectives import by_kind
+from llava_jax.tpu.counting.program import Program, count_program
 from llava_jax.tpu.report import Memory, Report, Setting, Speed, StepSeconds, Work
 from llava_jax.tpu.roofline import step_time
 from llava_jax.tpu.topology import Topology

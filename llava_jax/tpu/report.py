@@ -8,7 +8,7 @@ from typing import Any
 
 from llava_jax.config import MeshShape
 from llava_jax.tpu.chips import Chip
-from llava_jax.tpu.collectives import Traffic
+from llava_jax.tpu.counting.collectives import Traffic
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from llava_jax.tpu.chips import Chip
-from llava_jax.tpu.collectives import Collective
-from llava_jax.tpu.program import Program
+from llava_jax.tpu.counting.collectives import Collective
+from llava_jax.tpu.counting.program import Program
 
 
 @dataclass(frozen=True)

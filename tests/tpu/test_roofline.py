@@ -3,8 +3,8 @@
 import pytest
 
 from llava_jax.tpu.chips import CHIPS, Chip
-from llava_jax.tpu.collectives import Collective, by_kind
-from llava_jax.tpu.program import Product, Program
+from llava_jax.tpu.counting.collectives import Collective, by_kind
+from llava_jax.tpu.counting.program import Product, Program
 from llava_jax.tpu.roofline import step_time
 
 CHIP = Chip(

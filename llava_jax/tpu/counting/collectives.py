@@ -16,8 +16,8 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from llava_jax.tpu.hlo import Computation, Instruction, Module, Shape
-from llava_jax.tpu.loops import Runs
+from llava_jax.tpu.counting.hlo import Computation, Instruction, Module, Shape
+from llava_jax.tpu.counting.loops import Runs
 
 KINDS = ("all-gather", "reduce-scatter", "all-reduce", "all-to-all", "collective-permute")
 OPCODES = {kind + end: kind for kind in KINDS for end in ("", "-start")}

@@ -7,10 +7,10 @@ padding not at all, so this is a lower bound of the true traffic.
 
 from dataclasses import dataclass
 
-from llava_jax.tpu.collectives import OPCODES as COLLECTIVES
-from llava_jax.tpu.hlo import Computation, Instruction, Module, Shape
-from llava_jax.tpu.kernels import TARGET
-from llava_jax.tpu.loops import Runs
+from llava_jax.tpu.counting.collectives import OPCODES as COLLECTIVES
+from llava_jax.tpu.counting.hlo import Computation, Instruction, Module, Shape
+from llava_jax.tpu.counting.kernels import TARGET
+from llava_jax.tpu.counting.loops import Runs
 
 # No data moves: names for what is there, or control of what is counted elsewhere.
 _FREE = {

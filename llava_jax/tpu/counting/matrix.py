@@ -8,7 +8,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from llava_jax.tpu.hlo import Computation, Instruction, Shape
+from llava_jax.tpu.counting.hlo import Computation, Instruction, Shape
 
 
 def product_flops(computation: Computation, instruction: Instruction) -> int:

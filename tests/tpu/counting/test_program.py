@@ -10,7 +10,7 @@ import pytest
 from jax import lax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from llava_jax.tpu.program import Program, count_program
+from llava_jax.tpu.counting.program import Program, count_program
 from llava_jax.tpu.topology import parse_topology
 
 CHIPS, LAYERS, ROWS, WIDTH = 4, 6, 512, 1024

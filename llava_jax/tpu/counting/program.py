@@ -6,12 +6,12 @@ kernel; here loops are multiplied out and kernels counted by their shapes.
 
 from dataclasses import dataclass
 
-from llava_jax.tpu.collectives import Collective, find_collectives
-from llava_jax.tpu.hlo import parse
-from llava_jax.tpu.kernels import kernel_flops, kernel_name
-from llava_jax.tpu.loops import count_runs
-from llava_jax.tpu.matrix import product_flops
-from llava_jax.tpu.memory_traffic import hbm_bytes, host_bytes
+from llava_jax.tpu.counting.collectives import Collective, find_collectives
+from llava_jax.tpu.counting.hlo import parse
+from llava_jax.tpu.counting.kernels import kernel_flops, kernel_name
+from llava_jax.tpu.counting.loops import count_runs
+from llava_jax.tpu.counting.matrix import product_flops
+from llava_jax.tpu.counting.memory_traffic import hbm_bytes, host_bytes
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from jax.experimental.pallas.ops.tpu.splash_attention import (
 )
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from llava_jax.tpu.program import count_program
+from llava_jax.tpu.counting.program import count_program
 from llava_jax.tpu.topology import parse_topology
 
 BATCH, HEADS, LENGTH, SIZE, BLOCK = 2, 4, 1024, 128, 256

@@ -8,7 +8,7 @@ diagonal, whole ones.
 import math
 import re
 
-from llava_jax.tpu.hlo import Computation, Instruction
+from llava_jax.tpu.counting.hlo import Computation, Instruction
 
 TARGET = "tpu_custom_call"
 # products of a block: scores and context; then the scores again with their gradients

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from llava_jax.tpu.hlo import Computation, Instruction, Module
+from llava_jax.tpu.counting.hlo import Computation, Instruction, Module
 
 _SAME_VALUE = {"copy", "bitcast", "convert", "reshape", "copy-start", "copy-done", "broadcast"}
 

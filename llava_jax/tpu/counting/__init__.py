@@ -1,0 +1,1 @@
+"""What a compiled program does, read off its text: products, kernels, traffic, collectives."""
