@@ -92,12 +92,16 @@ def test_resumes_exactly_mid_epoch(mixture, stop):
     assert_same(first, whole)
 
 
+def shares(count):
+    """The rows of each of `count` processes."""
+    return [rows.tolist() for rows in np.split(np.arange(SHAPE.rows), count)]
+
+
 def test_processes_share_each_batch_and_may_become_more(mixture):
     whole = list(mixture())
 
     def shared(count, state=None):
-        size = SHAPE.rows // count
-        iterators = [iter(mixture(own_rows=range(i * size, (i + 1) * size))) for i in range(count)]
+        iterators = [iter(mixture(own_rows=rows)) for rows in shares(count)]
         for iterator in iterators:
             if state is not None:
                 iterator.set_state(state)
@@ -117,7 +121,7 @@ def test_a_run_that_changes_its_processes_on_the_way(mixture):
     whole = list(mixture())
     state, met = None, []
     for count, batches in ((2, 3), (1, 4), (4, 5)):
-        iterators = [iter(mixture(process_index=i, process_count=count)) for i in range(count)]
+        iterators = [iter(mixture(own_rows=rows)) for rows in shares(count)]
         for iterator in iterators:
             if state is not None:
                 iterator.set_state(state)

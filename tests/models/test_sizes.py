@@ -54,7 +54,8 @@ UNREAD = 4 * (1024**2 + 1024) + (2 * 1024 * 4096 + 4096 + 1024) + 2 * 2048 + 204
 
 def abstract_params(config: LlavaConfig, scan: bool) -> dict[str, jax.ShapeDtypeStruct]:
     """{path: shape} of all parameters; also checks the shapes of one pass."""
-    length, size = config.image_tokens + 8, config.vision.image_size
+    # The TPU's attention kernel takes rows of whole blocks.
+    length, size = -(-(config.image_tokens + 8) // 128) * 128, config.vision.image_size
     row = jax.ShapeDtypeStruct((1, length), jnp.int32)
     batch = dict.fromkeys(("tokens", "positions", "segments", "image_slots"), row)
     batch["images"] = jax.ShapeDtypeStruct((1, 1, size, size, 3), jnp.uint8)
