@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -74,9 +75,21 @@ def gcs() -> Iterator[None]:
 
     One for all tests: clients that were made once keep its address.
     """
+    from gcp_storage_emulator.exceptions import NotFound
+    from gcp_storage_emulator.handlers import objects
     from gcp_storage_emulator.server import create_server
 
+    emulated = objects.download
+
+    def download(request, response, storage, *rest, **named) -> None:
+        """Names the version of what is sent, as Google does: what orbax writes again needs it."""
+        with suppress(NotFound):
+            sent = storage.get_file_obj(request.params["bucket_name"], request.params["object_id"])
+            response["x-goog-generation"] = sent["generation"]
+        emulated(request, response, storage, *rest, **named)
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(objects, "download", download)
         patch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")  # it would ask Google itself
         server = create_server("localhost", 0, in_memory=True, default_bucket="bucket")
         server.start()

@@ -77,7 +77,7 @@ def losses(workdir: str, stage: str) -> list[float]:
 def wait_for(process: subprocess.Popen, workdir: str, stage: str, steps: int) -> None:
     """Returns once a checkpoint of so many steps is whole."""
     mark = f"{workdir}/stages/{stage}/checkpoints/{steps}/commit_success.txt"
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 600
     while content(mark) is None:
         assert process.poll() is None, process.stderr and process.stderr.read()
         assert time.monotonic() < deadline
