@@ -21,9 +21,11 @@ from llava_jax.data.plan import BatchShape
 from llava_jax.data.records import LlavaJson
 from llava_jax.data.samples import ConversationEncoder
 from llava_jax.images import Preprocessing
+from llava_jax.mesh import local_mesh
 from llava_jax.models.compute import Compute
 from llava_jax.models.llava import Llava, init_params
 from llava_jax.models.sizes import llava_config
+from llava_jax.sharding import replicated
 from llava_jax.text.templates import get_template
 from llava_jax.text.tokenizer import Tokenizer
 from llava_jax.training.optimizer import make_optimizer
@@ -79,7 +81,7 @@ def unpacked(dataset: Batches) -> Iterator[dict[str, np.ndarray]]:
         dataset.maker,
         shape=dataclasses.replace(SHAPE, rows=most),
         plan=dataclasses.replace(plan, starts=np.concatenate([[0], ends])),
-        own_rows=most,
+        own_rows=tuple(range(most)),
     )
     return (alone(number)[0] for number in range(len(members)))
 
@@ -188,7 +190,8 @@ def test_steps_are_those_of_unpacked_training(
     # With the segments rubbed out they would not be.
     merged = [dict(b, segments=(b["segments"] > 0).astype(np.int32)) for b in dataset]
     blurred = trained(model, trainable, merged, targets=targets, accumulate=accumulate)
-    assert np.abs(blurred[0] / apart[0] - 1).min() > 1e-3
+    # Ten times what equal losses may differ by.
+    assert np.abs(blurred[0] / apart[0] - 1).min() > 2e-4
 
 
 @pytest.mark.slow
@@ -228,7 +231,9 @@ def trained(
     chosen, frozen = partition.split(wild_params(model), trainable)
     optimizer = make_optimizer(Optimizer(learning_rate=1e-3, warmup=0.0, eps=1e-3), chosen, 100)
     step = jax.jit(make_step(model, optimizer, **options))
-    state, losses, norms = init_state(chosen, optimizer), [], []
+    # Where the step leaves it, so that the first call compiles for all.
+    state = jax.device_put(init_state(chosen, optimizer), replicated(local_mesh()))
+    losses, norms = [], []
     for batch in batches:
         state, metrics = step(state, frozen, batch)
         losses.append(metrics.loss)
