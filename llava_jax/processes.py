@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
@@ -24,13 +25,14 @@ def join(coordinator: str, count: int, index: int) -> None:
       coordinator: host:port of process 0; "auto": a TPU slice or a cluster tells; "": alone.
       count: processes of the run. index: of this one among them. Only with host:port.
     Raises:
-      UserError: numbers that do not go together, or others that do not come.
+      UserError: numbers that do not go together. Where the others do not come the process ends
+        with a sentence of the same kind.
     """
     if not coordinator and (count or index):
         raise UserError("--processes and --process need --coordinator=HOST:PORT beside them")
     if coordinator in ("", AUTO):
         if coordinator:
-            _initialize("the cluster", initialization_timeout=_PATIENCE)
+            _initialize("the other hosts")
         return
     if not 0 <= index < count:
         raise UserError(
@@ -42,18 +44,29 @@ def join(coordinator: str, count: int, index: int) -> None:
         coordinator_address=coordinator,
         num_processes=count,
         process_id=index,
-        initialization_timeout=_PATIENCE,
     )
 
 
 def _initialize(whom: str, **options: Any) -> None:
+    help_ = "is every process running, each with its own --process and the same --processes?"
+    # When others do not come JAX aborts the process, with a page of addresses: be before it.
+    alarm = threading.Timer(
+        _PATIENCE, _leave, [f"waited {_PATIENCE} seconds in vain for {whom}: {help_}"]
+    )
+    alarm.daemon = True
+    alarm.start()
     try:
-        jax.distributed.initialize(**options)
+        jax.distributed.initialize(initialization_timeout=2 * _PATIENCE, **options)
     except (RuntimeError, ValueError) as error:
-        raise UserError(
-            f"could not join {whom} within {_PATIENCE} seconds ({error}): is every process "
-            "running, each with its own --process and the same --processes?"
-        ) from error
+        raise UserError(f"could not join {whom} ({error}): {help_}") from error
+    finally:
+        alarm.cancel()
+
+
+def _leave(message: str) -> None:
+    """Ends this process at once, as a UserError would, where nothing can be waited for any more."""
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    os._exit(2)
 
 
 def is_first() -> bool:
@@ -83,14 +96,11 @@ def leaving_if_alone() -> Iterator[None]:
     except jax.errors.JaxRuntimeError as error:
         if jax.process_count() == 1:
             raise
-        print(
-            f"error: process {jax.process_index()} lost contact with another process of the run "
+        _leave(
+            f"process {jax.process_index()} lost contact with another process of the run "
             f"({str(error).splitlines()[0]}): start all of them again with the same command; they "
-            "go on from the newest checkpoint",
-            file=sys.stderr,
-            flush=True,
+            "go on from the newest checkpoint"
         )
-        os._exit(2)
 
 
 class StopSignal:

@@ -127,3 +127,12 @@ def write_config(folder: Path, lines: str = "") -> Path:
         + "    return config\n"
     )
     return path
+
+
+def losses(workdir: Path, stage: str) -> list[float]:
+    """What a stage has logged so far; a line that is being written is not counted yet."""
+    path = workdir / "stages" / stage / "metrics.jsonl"
+    if not path.exists():
+        return []
+    lines = [line for line in path.read_text().splitlines() if line.endswith("}")]
+    return [json.loads(line)["loss"] for line in lines]

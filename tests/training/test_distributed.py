@@ -1,6 +1,5 @@
 """Several processes on one machine train as one does; checkpoints move between numbers of them."""
 
-import json
 import os
 import signal
 import socket
@@ -16,7 +15,7 @@ from llava_jax import partition
 from llava_jax.models.compute import Compute
 from llava_jax.weights.workdir import load_trained
 from tests.conftest import REPOSITORY
-from tests.tiny_run import write_config
+from tests.tiny_run import losses, write_config
 
 pytestmark = pytest.mark.slow
 
@@ -58,14 +57,6 @@ def finish(started: list[subprocess.Popen]) -> list[int]:
         codes.append(process.returncode)
         assert process.returncode in (0, 143), errors[-3000:]
     return codes
-
-
-def losses(workdir: Path, stage: str) -> list[float]:
-    path = workdir / "stages" / stage / "metrics.jsonl"
-    if not path.exists():
-        return []
-    lines = [line for line in path.read_text().splitlines() if line.endswith("}")]
-    return [json.loads(line)["loss"] for line in lines]
 
 
 def wait_for(started: list[subprocess.Popen], workdir: Path, stage: str, steps: int) -> None:

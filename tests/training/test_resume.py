@@ -1,6 +1,5 @@
 """A run that is killed at any moment goes on to the very same losses."""
 
-import json
 import os
 import signal
 import subprocess
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY
-from tests.tiny_run import write_config
+from tests.tiny_run import losses, write_config
 
 
 def start(config: Path, workdir: Path) -> subprocess.Popen:
@@ -20,14 +19,6 @@ def start(config: Path, workdir: Path) -> subprocess.Popen:
     return subprocess.Popen(
         command, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE, text=True
     )
-
-
-def losses(workdir: Path, stage: str) -> list[float]:
-    path = workdir / "stages" / stage / "metrics.jsonl"
-    if not path.exists():
-        return []
-    lines = [line for line in path.read_text().splitlines() if line.endswith("}")]
-    return [json.loads(line)["loss"] for line in lines]
 
 
 def kill_after(process: subprocess.Popen, workdir: Path, stage: str, steps: int) -> None:
