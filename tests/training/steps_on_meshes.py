@@ -26,9 +26,7 @@ STAGE = Stage(
 # name -> (mesh, what else differs, how it is computed)
 CASES = {
     "one": (MeshShape(), {}, {}),
-    "data": (MeshShape(data=8, fsdp=1), {}, {}),
     "fsdp": (MeshShape(fsdp=8), {}, {}),
-    "fsdp, scanned": (MeshShape(fsdp=8), {}, {"scan_layers": True}),
     "fsdp, scanned, attention kept": (
         MeshShape(fsdp=8), {}, {"scan_layers": True, "remat": "attention"}),
     "tensor": (MeshShape(data=4, fsdp=1, tensor=2), {}, {}),
