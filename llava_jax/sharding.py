@@ -260,7 +260,7 @@ def _gather_backward(cut: tuple, reduce_dtype: Any, _: None, g: Array) -> tuple[
 def _in_parts(g: Array, dim: int | None) -> list[Array]:
     """Gradients too long to be reduced at once, cut along a dimension that is not scattered.
 
-    Of 64 MiB and more, XLA's TPU backend makes a padded all-reduce.
+    Whole ones XLA's TPU backend pads, and keeps longer in memory.
     """
     count = -(-g.size * g.dtype.itemsize // _PART)
     if dim is None or count == 1:
