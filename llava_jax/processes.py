@@ -48,17 +48,17 @@ def join(coordinator: str, count: int, index: int) -> None:
 
 
 def _initialize(whom: str, **options: Any) -> None:
-    help_ = "is every process running, each with its own --process and the same --processes?"
+    advice = "is every process running, each with its own --process and the same --processes?"
     # When others do not come JAX aborts the process, with a page of addresses: be before it.
     alarm = threading.Timer(
-        _PATIENCE, _leave, [f"waited {_PATIENCE} seconds in vain for {whom}: {help_}"]
+        _PATIENCE, _leave, [f"waited {_PATIENCE} seconds in vain for {whom}: {advice}"]
     )
     alarm.daemon = True
     alarm.start()
     try:
         jax.distributed.initialize(initialization_timeout=2 * _PATIENCE, **options)
     except (RuntimeError, ValueError) as error:
-        raise UserError(f"could not join {whom} ({error}): {help_}") from error
+        raise UserError(f"could not join {whom} ({error}): {advice}") from error
     finally:
         alarm.cancel()
 
