@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from llava_jax.instruct import facts, wording
-from llava_jax.instruct.facts import Fact
+from llava_jax.instruct.facts import image as facts
+from llava_jax.instruct.facts.image import Fact
 from llava_jax.instruct.nouns import NUMBERS
 from llava_jax.instruct.scene import Scene
+from llava_jax.instruct.teacher import wording
 
 Figure = Literal["presence", "position", "kind", "count", "caption"]
 
@@ -44,7 +45,7 @@ def make_probes(scenes: Sequence[Scene], seed: int) -> list[Probe]:
     the question whose form and truth were asked least so far: guessing gains little.
     """
     rng = random.Random(f"{seed}/probes")
-    labels = tuple(sorted({label for s in scenes for label in (*s.exhaustive, *_labels(s))}))
+    labels = tuple(sorted({label for s in scenes for label in (*s.exhaustive.labels, *_labels(s))}))
     present = [label for scene in scenes for label in sorted(_labels(scene))]
     colors = _colors_of(scenes)
     answers_of: dict[str, tuple[str, ...]] = {
@@ -101,7 +102,7 @@ def _colors_of(scenes: Sequence[Scene]) -> dict[str, set[str]]:
 
 def _balanced_presence(scene: Scene, present: Sequence[str], rng: random.Random) -> list[Fact]:
     here = _labels(scene)
-    absent = [label for label in present if label in scene.exhaustive and label not in here]
+    absent = [label for label in present if label in scene.exhaustive.labels and label not in here]
     if not here or not absent:
         return []
     return facts.presence_facts(scene, [rng.choice(sorted(here)), rng.choice(absent)])

@@ -11,12 +11,29 @@ from typing import Any, Literal
 from rich.progress import track
 
 from llava_jax.errors import UserError
-from llava_jax.instruct.facts import label_counts
+from llava_jax.instruct.facts.image import label_counts
 from llava_jax.instruct.scene import Scene
-from llava_jax.instruct.teacher import RESPONSE_TYPES, Teacher, Turn
-from llava_jax.instruct.wording import CAPTION_QUESTIONS
+from llava_jax.instruct.teacher.wording import CAPTION_QUESTIONS
+from llava_jax.instruct.turns import RESPONSES, Request, Teacher, Turn
 
 Record = dict[str, Any]
+
+
+def wanted(scenes: Sequence[Scene], shares: Mapping[str, float], seed: int) -> list[Request]:
+    """What to ask of a teacher; `shares`: the part of the scenes that gets each kind of response.
+
+    Raises UserError for a kind that none of the scenes' modalities has.
+    """
+    kinds = {kind for scene in scenes for kind in RESPONSES[scene.modality]}
+    if unknown := sorted(shares.keys() - kinds):
+        raise UserError(f"no response types {unknown}; choose from {', '.join(sorted(kinds))}")
+    requests = []
+    for scene in scenes:
+        rng = random.Random(f"{seed}/{scene.id}/shares")
+        for kind in RESPONSES[scene.modality]:
+            if rng.random() < shares.get(kind, 0):
+                requests.append(Request(scene, kind, seed))
+    return requests
 
 
 def instruction_records(
@@ -25,21 +42,21 @@ def instruction_records(
     shares: Mapping[str, float],
     seed: int,
 ) -> list[Record]:
-    """LLaVA records of the teacher's responses; `shares`: the part of the scenes that gets a type.
+    """LLaVA records of the teacher's responses (`shares`: see `wanted`), in the scenes' order.
 
-    A type that `shares` leaves out gets none; nor does a scene that gives the teacher nothing to
-    say in a type.
+    A scene that gives the teacher nothing to say in a kind gets no record of it.
     """
-    unknown = sorted(shares.keys() - set(RESPONSE_TYPES))
-    if unknown:
-        raise UserError(f"no response types {unknown}; choose from {', '.join(RESPONSE_TYPES)}")
-    records = []
-    for scene in track(scenes, "Writing instructions"):
-        rng = random.Random(f"{seed}/{scene.id}/shares")
-        for response in RESPONSE_TYPES:
-            chosen = rng.random() < shares.get(response, 0)
-            if chosen and (turns := teacher(scene, response, seed)):
-                records.append(_record(scene, response, turns))
+    requests = wanted(scenes, shares, seed)
+    responses = teacher.respond(requests)
+    turns = {
+        response.request.id: response.turns
+        for response in track(responses, "Writing instructions", total=len(requests))
+    }
+    records = [
+        record_of(request.scene, request.response, turns[request.id])
+        for request in requests
+        if turns[request.id]
+    ]
     if not records:
         raise UserError("the teacher wrote nothing: the scenes hold no annotated objects")
     return records
@@ -58,14 +75,14 @@ def caption_records(
         text = names if content == "names" else "".join(scene.captions[:1])
         if text:
             question = random.Random(f"{seed}/{scene.id}/caption").choice(CAPTION_QUESTIONS)
-            records.append(_record(scene, "caption", [Turn(question, text)]))
+            records.append(record_of(scene, "caption", [Turn(question, text)]))
     if not records:
         raise UserError("no scene has a caption; give the captions file of the same images")
     return records
 
 
-def _record(scene: Scene, response: str, turns: Sequence[Turn]) -> Record:
-    """The image marker stands in front of the first question."""
+def record_of(scene: Scene, response: str, turns: Sequence[Turn]) -> Record:
+    """A LLaVA record: the image marker stands in front of the first question."""
     conversations = []
     for number, turn in enumerate(turns):
         value = turn.question if number else f"<image>\n{turn.question}"

@@ -7,7 +7,7 @@ from llava_jax.instruct.importers.coco import read_scenes
 from llava_jax.instruct.importers.openmoji import SceneStyle, draw_set
 from llava_jax.instruct.importers.openmoji_kinds import KINDS
 from llava_jax.instruct.pipeline import caption_records, instruction_records, write_json
-from llava_jax.instruct.rules import RuleTeacher
+from llava_jax.instruct.teacher.rules import RuleTeacher
 from llava_jax.weights import wheels
 
 # The share of the training scenes that gets each kind of response.

@@ -8,7 +8,7 @@ from PIL import Image
 from llava_jax.instruct.importers.coco import CocoFiles, write_scenes
 from llava_jax.instruct.importers.openmoji import INFO, SceneStyle, Split, draw_scene
 from llava_jax.instruct.importers.openmoji_kinds import KINDS
-from llava_jax.instruct.scene import Box, Entity, Scene
+from llava_jax.instruct.scene import Box, Entity, Exhaustive, Scene, captions
 
 STYLE = SceneStyle(size=64, textures=("plain",))
 
@@ -42,8 +42,13 @@ def drawn_files(folder: Path, scenes: list[Scene]) -> CocoFiles:
     return files
 
 
-def scene_of(*things: tuple[str, float, float], **changes) -> Scene:
-    """A complete scene of things of side 0.1 around the given centres."""
+def scene_of(
+    *things: tuple[str, float, float],
+    complete: bool = True,
+    texts: tuple[str, ...] = ("A caption.",),
+    **changes,
+) -> Scene:
+    """A complete scene of things of side 0.1 around the given centres; texts: its captions."""
     entities = tuple(
         Entity(label, Box(x - 0.05, y - 0.05, x + 0.05, y + 0.05)) for label, x, y in things
     )
@@ -54,9 +59,8 @@ def scene_of(*things: tuple[str, float, float], **changes) -> Scene:
         "license": "none",
         "width": 100,
         "height": 100,
-        "captions": ("A caption.",),
+        "texts": captions(*texts),
         "entities": entities,
-        "exhaustive": ("dog", "cat", "car", "apple"),
-        "complete": True,
+        "exhaustive": Exhaustive(("dog", "cat", "car", "apple"), everything=complete),
     }
     return Scene(**(fields | changes))

@@ -1,34 +1,43 @@
 import json
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from llava_jax.errors import UserError
 from llava_jax.instruct import pipeline
-from llava_jax.instruct.rules import RuleTeacher
-from llava_jax.instruct.scene import Scene
-from llava_jax.instruct.teacher import ResponseType, Turn
-from llava_jax.instruct.wording import CAPTION_QUESTIONS
+from llava_jax.instruct.teacher.rules import RuleTeacher
+from llava_jax.instruct.teacher.wording import CAPTION_QUESTIONS
+from llava_jax.instruct.turns import Request, Response, Turn
 from tests.instruct.drawn import drawn_scenes, scene_of
 
 
-def two_turns(scene: Scene, response: ResponseType, seed: int) -> list[Turn]:
-    return [Turn(f"first of {scene.id}?", "one"), Turn("second?", "two")]
+@dataclass
+class Says:
+    """A teacher that answers everything with the same."""
+
+    turns: tuple[Turn, ...]
+    name: str = "says"
+
+    def respond(self, requests: Sequence[Request]) -> Iterator[Response]:
+        for request in reversed(requests):  # any order is allowed
+            yield Response(request, self.turns, self.name)
 
 
-def silent(scene: Scene, response: ResponseType, seed: int) -> list[Turn]:
-    return []
+TWO = Says((Turn("first?", "one"), Turn("second?", "two")))
+SILENT = Says(())
 
 
 def test_records_have_llavas_layout() -> None:
     scene = scene_of(("dog", 0.5, 0.5))
-    assert pipeline.instruction_records([scene], two_turns, {"detail": 1.0}, 0) == [
+    assert pipeline.instruction_records([scene], TWO, {"detail": 1.0}, 0) == [
         {
             "id": "1-detail",
             "image": "1.jpg",
             "conversations": [
-                {"from": "human", "value": "<image>\nfirst of 1?"},
+                {"from": "human", "value": "<image>\nfirst?"},
                 {"from": "gpt", "value": "one"},
                 {"from": "human", "value": "second?"},
                 {"from": "gpt", "value": "two"},
@@ -52,11 +61,11 @@ def test_shares_are_kept_and_seeded() -> None:
 
 def test_a_silent_teacher_is_an_error() -> None:
     with pytest.raises(UserError, match="wrote nothing"):
-        pipeline.instruction_records(drawn_scenes(2), silent, {"detail": 1.0}, 0)
+        pipeline.instruction_records(drawn_scenes(2), SILENT, {"detail": 1.0}, 0)
 
 
 def test_an_unknown_response_type_is_an_error() -> None:
-    with pytest.raises(UserError, match=r"no response types \['poem'\]; choose from conversation"):
+    with pytest.raises(UserError, match=r"no response types \['poem'\]; choose from complex, "):
         pipeline.instruction_records(drawn_scenes(1), RuleTeacher(), {"poem": 1.0}, 0)
 
 
@@ -70,7 +79,7 @@ def test_captions_for_the_first_stage() -> None:
     assert marker == "<image>"
     assert question in CAPTION_QUESTIONS
     with pytest.raises(UserError, match="no scene has a caption"):
-        pipeline.caption_records([scene_of(captions=())], "caption", 0)
+        pipeline.caption_records([scene_of(texts=())], "caption", 0)
 
 
 def test_json_is_written_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -20,13 +20,12 @@ WIDTH, GRID = 16, 4
 def make_scene(number: int, *entities: Entity, width: int = 112, background: str = "blue") -> Scene:
     return Scene(
         str(number),
-        f"{number}.png",
         "drawn",
         "CC0",
-        width,
-        112,
-        (),
-        entities,
+        image=f"{number}.png",
+        width=width,
+        height=112,
+        entities=entities,
         attributes={"background": background},
     )
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from llava_jax.errors import UserError
-from llava_jax.instruct.scene import Box, Entity, Scene
+from llava_jax.instruct.scene import Box, Entity, Exhaustive, Scene
+from llava_jax.instruct.scene import captions as as_captions
 
 LOG = logging.getLogger(__name__)
 
@@ -50,7 +51,10 @@ def _scenes(instances: dict[str, Any], captions: dict[str, Any]) -> list[Scene]:
     categories = {category["id"]: category for category in instances["categories"]}
     licenses = {entry["id"]: entry["name"] for entry in instances.get("licenses", [])}
     info = instances.get("info", {})
-    exhaustive = tuple(category["name"] for category in categories.values())
+    exhaustive = Exhaustive(
+        labels=tuple(category["name"] for category in categories.values()),
+        everything=bool(info.get("complete", False)),
+    )
     texts: dict[int, list[str]] = {image["id"]: [] for image in instances["images"]}
     for annotation in captions["annotations"]:
         texts[annotation["image_id"]].append(" ".join(annotation["caption"].split()))
@@ -70,14 +74,13 @@ def _scenes(instances: dict[str, Any], captions: dict[str, Any]) -> list[Scene]:
                 license=licenses.get(image.get("license"), "not stated"),
                 width=image["width"],
                 height=image["height"],
-                captions=tuple(texts[image["id"]]),
+                texts=as_captions(*texts[image["id"]]),
                 entities=tuple(
                     _entity(annotation, categories[annotation["category_id"]], box)
                     for annotation, box in zip(marked[image["id"]], boxes, strict=True)
                     if box
                 ),
                 exhaustive=exhaustive,
-                complete=bool(info.get("complete", False)),
                 attributes=image.get("attributes", {}),
             )
         )
@@ -115,14 +118,14 @@ def _load(path: Path) -> dict[str, Any]:
 
 def write_scenes(scenes: Sequence[Scene], files: CocoFiles, info: dict[str, Any]) -> None:
     """The inverse of `read_scenes`, for scenes with numeric ids and one source and licence."""
-    labels = list(dict.fromkeys(label for scene in scenes for label in scene.exhaustive))
+    labels = list(dict.fromkeys(label for scene in scenes for label in scene.exhaustive.labels))
     category_of = {
         e.label: e.attributes.get("category", e.label) for s in scenes for e in s.entities
     }
     ids = {label: number for number, label in enumerate(labels, start=1)}
     names = list(dict.fromkeys(scene.license for scene in scenes))
     shared = {
-        "info": info | {"complete": all(scene.complete for scene in scenes)},
+        "info": info | {"complete": all(scene.exhaustive.everything for scene in scenes)},
         "licenses": [{"id": number, "name": name} for number, name in enumerate(names, start=1)],
         "images": [
             {

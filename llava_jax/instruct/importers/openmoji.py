@@ -19,11 +19,11 @@ from PIL import Image, ImageDraw, ImageFont
 from rich.progress import track
 
 from llava_jax.errors import UserError
-from llava_jax.instruct.facts import label_counts, relation_facts
+from llava_jax.instruct.facts.image import label_counts, relation_facts
 from llava_jax.instruct.importers.coco import CocoFiles, write_scenes
 from llava_jax.instruct.importers.openmoji_kinds import KINDS, Look
 from llava_jax.instruct.nouns import counted, inventory, listing, noun, sentence, with_article
-from llava_jax.instruct.scene import Box, Entity, Scene
+from llava_jax.instruct.scene import Box, Entity, Exhaustive, Scene, captions
 
 MOST_THROWS = 10_000  # random attempts before a style counts as impossible
 LICENSE = "CC BY-SA 4.0"
@@ -134,13 +134,11 @@ def draw_scene(
         license=LICENSE,
         width=style.size,
         height=style.size,
-        captions=(),
         entities=tuple(entities),
-        exhaustive=style.kinds,
-        complete=True,
+        exhaustive=Exhaustive(labels=style.kinds, everything=True),
         attributes={"background": background},
     )
-    return image, replace(scene, captions=_captions(rng, scene))
+    return image, replace(scene, texts=captions(*_captions(rng, scene)))
 
 
 def _choose_kinds(rng: np.random.Generator, style: SceneStyle, split: Split) -> list[str]:
@@ -221,13 +219,13 @@ def _captions(rng: np.random.Generator, scene: Scene) -> tuple[str, ...]:
     counts = label_counts(scene)
     colored = listing(counted(label, n, color_of[label]) for label, n in counts.items())
     background = with_article(f"{scene.attributes['background']} background")
-    captions = [sentence(inventory(counts)), sentence(f"{colored} on {background}")]
+    texts = [sentence(inventory(counts)), sentence(f"{colored} on {background}")]
     relations = relation_facts(scene)
     if relations:
         fact = relations[rng.integers(len(relations))]
         where = f"to the {fact.truth} of" if fact.form == "side" else fact.truth
-        captions.append(sentence(f"the {noun(fact.subject)} is {where} the {noun(fact.other)}"))
-    return tuple(captions)
+        texts.append(sentence(f"the {noun(fact.subject)} is {where} the {noun(fact.other)}"))
+    return tuple(texts)
 
 
 def draw_set(

@@ -64,8 +64,8 @@ def test_reads_the_official_layout(tmp_path: Path, caplog: pytest.LogCaptureFixt
     )
     assert (crowd.box, crowd.crowd) == (Box(600 / 640, 0.0, 1.0, 1.0), True)
     assert "1 boxes" in caplog.text
-    assert first.exhaustive == ("person", "chair")
-    assert not first.complete
+    assert first.exhaustive.labels == ("person", "chair")
+    assert not first.exhaustive.everything
     assert (second.entities, second.captions, second.license) == ((), (), "not stated")
 
 

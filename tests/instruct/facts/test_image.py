@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from llava_jax.instruct import facts
-from llava_jax.instruct.facts import Fact
+from llava_jax.instruct.facts import image as facts
+from llava_jax.instruct.facts.image import Fact
 from llava_jax.instruct.scene import Box, Entity, Scene
 from tests.instruct.drawn import drawn_scenes, scene_of
 

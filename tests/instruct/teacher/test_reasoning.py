@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 
-from llava_jax.instruct import reasoning
 from llava_jax.instruct.nouns import NUMBERS
 from llava_jax.instruct.scene import Box, Entity
+from llava_jax.instruct.teacher import reasoning
 from tests.instruct.drawn import drawn_scenes, scene_of
 
 RNG = random.Random(0)

@@ -2,7 +2,7 @@
 
 import random
 
-from llava_jax.instruct.facts import Fact
+from llava_jax.instruct.facts.image import Fact
 from llava_jax.instruct.nouns import NUMBERS, noun, plural, sentence, with_article
 
 QUESTIONS: dict[str, tuple[str, ...]] = {

@@ -79,7 +79,7 @@ def single_entities(scene: Scene) -> list[Entity]:
 def presence_facts(scene: Scene, labels: Iterable[str]) -> list[Fact]:
     """One fact per label; labels about whose absence the annotation is silent are left out."""
     present = {entity.label for entity in scene.entities}
-    known = present | set(scene.exhaustive)
+    known = present | set(scene.exhaustive.labels)
     return [
         Fact("presence", label, "yes" if label in present else "no")
         for label in labels
@@ -92,7 +92,7 @@ def position_facts(scene: Scene) -> list[Fact]:
 
     Only a complete scene has such facts: an unannotated thing could be a second answer.
     """
-    if not scene.complete or any(entity.crowd for entity in scene.entities):
+    if not scene.exhaustive.everything or any(entity.crowd for entity in scene.entities):
         return []
     facts = []
     for reference in single_entities(scene):
@@ -155,6 +155,6 @@ def count_facts(scene: Scene) -> list[Fact]:
         if count <= MOST_COUNTED
     ]
     crowded = any(entity.crowd for entity in scene.entities)
-    if scene.complete and not crowded and 0 < len(scene.entities) <= MOST_COUNTED:
+    if scene.exhaustive.everything and not crowded and 0 < len(scene.entities) <= MOST_COUNTED:
         facts.append(Fact("total", "", str(len(scene.entities))))
     return facts

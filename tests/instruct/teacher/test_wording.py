@@ -2,8 +2,9 @@ import random
 
 import pytest
 
-from llava_jax.instruct import facts, wording
-from llava_jax.instruct.facts import Fact
+from llava_jax.instruct.facts import image as facts
+from llava_jax.instruct.facts.image import Fact
+from llava_jax.instruct.teacher import wording
 from tests.instruct.drawn import drawn_scenes
 
 
@@ -30,7 +31,7 @@ def test_every_form_of_fact_has_words() -> None:
     rng = random.Random(1)
     forms = set()
     for scene in drawn_scenes(60):
-        found = facts.presence_facts(scene, scene.exhaustive) + facts.position_facts(scene)
+        found = facts.presence_facts(scene, scene.exhaustive.labels) + facts.position_facts(scene)
         found += facts.relation_facts(scene) + facts.kind_facts(scene) + facts.count_facts(scene)
         found += facts.background_facts(scene)
         for fact in found:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from llava_jax.instruct import facts, wording
+from llava_jax.instruct.facts import image as facts
 from llava_jax.instruct.nouns import NUMBERS, noun, plural
-from llava_jax.instruct.rules import RuleTeacher, place
-from llava_jax.instruct.scene import Box, Entity, Scene
-from llava_jax.instruct.teacher import Turn
+from llava_jax.instruct.scene import Box, Entity, Exhaustive, Scene
+from llava_jax.instruct.teacher import wording
+from llava_jax.instruct.teacher.rules import RuleTeacher, place
+from llava_jax.instruct.turns import Turn
 from tests.instruct.drawn import drawn_scenes, scene_of
 
 TEACHER = RuleTeacher()
@@ -93,7 +94,7 @@ CHECKS = (check_presence, check_position, check_relation, check_kind, check_coun
 def test_conversations_are_true(teacher: RuleTeacher) -> None:
     seen = Counter()
     for scene in drawn_scenes(120):
-        turns = teacher(scene, "conversation", 0)
+        turns = teacher.turns(scene, "conversation", 0)
         for turn in turns:
             sorts = [check.__name__ for check in CHECKS if check(scene, turn)]
             assert len(sorts) == 1, turn
@@ -113,12 +114,11 @@ def test_conversations_about_photos_are_true(shared_data: Path) -> None:
         )
         scene = scene_of(
             id=row["id"],
-            captions=tuple(row["captions"]),
+            texts=tuple(row["captions"]),
             entities=entities,
-            exhaustive=labels,
-            complete=False,
+            exhaustive=Exhaustive(labels),
         )
-        for turn in EVERYTHING(scene, "conversation", 0):
+        for turn in EVERYTHING.turns(scene, "conversation", 0):
             assert sum(check(scene, turn) for check in CHECKS) == 1, turn
             told += 1
     assert told > 300
@@ -128,7 +128,7 @@ def test_presence_is_balanced() -> None:
     answers = Counter(
         turn.answer
         for scene in drawn_scenes(100)
-        for turn in RuleTeacher({"presence": 2})(scene, "conversation", 0)
+        for turn in RuleTeacher({"presence": 2}).turns(scene, "conversation", 0)
     )
     assert answers == {"Yes.": 100, "No.": 100}
 
@@ -136,8 +136,8 @@ def test_presence_is_balanced() -> None:
 def test_the_same_seed_writes_the_same_and_another_seed_something_else() -> None:
     scene = drawn_scenes(12)[-1]
     for response in ("conversation", "detail", "complex"):
-        assert TEACHER(scene, response, 4) == TEACHER(scene, response, 4)
-        assert len({tuple(TEACHER(scene, response, seed)) for seed in range(20)}) > 1
+        assert TEACHER.turns(scene, response, 4) == TEACHER.turns(scene, response, 4)
+        assert len({tuple(TEACHER.turns(scene, response, seed)) for seed in range(20)}) > 1
 
 
 def test_unknown_turns_are_refused() -> None:
@@ -147,7 +147,7 @@ def test_unknown_turns_are_refused() -> None:
 
 def test_details_name_everything_and_place_it_right() -> None:
     for scene in drawn_scenes(100):
-        (turn,) = TEACHER(scene, "detail", 1)
+        (turn,) = TEACHER.turns(scene, "detail", 1)
         assert turn.question in wording.DETAIL_QUESTIONS
         counts = Counter(entity.label for entity in scene.entities)
         opening = turn.answer.split(". ")[0].rstrip(".")
@@ -187,23 +187,21 @@ def test_places(center: tuple[float, float], words: str) -> None:
 
 
 def test_a_photo_is_described_by_its_caption_too() -> None:
-    scene = scene_of(
-        ("dog", 0.2, 0.2), complete=False, captions=("A dog.", "A dog waits by a door.")
-    )
-    (turn,) = TEACHER(scene, "detail", 0)
+    scene = scene_of(("dog", 0.2, 0.2), complete=False, texts=("A dog.", "A dog waits by a door."))
+    (turn,) = TEACHER.turns(scene, "detail", 0)
     assert turn.answer.startswith("A dog waits by a door. The image shows a dog.")
 
 
 def test_nothing_is_said_of_an_empty_scene() -> None:
-    empty = scene_of(captions=())
-    assert TEACHER(empty, "detail", 0) == []
-    assert TEACHER(empty, "complex", 0) == []
-    assert all(turn.answer == "No." for turn in TEACHER(empty, "conversation", 0))
+    empty = scene_of(texts=())
+    assert TEACHER.turns(empty, "detail", 0) == []
+    assert TEACHER.turns(empty, "complex", 0) == []
+    assert all(turn.answer == "No." for turn in TEACHER.turns(empty, "conversation", 0))
 
 
 def test_an_absent_label_is_only_denied_where_the_annotation_is_exhaustive() -> None:
-    scene = replace(scene_of(("dog", 0.5, 0.5)), exhaustive=())
-    turns = RuleTeacher({"presence": 4})(scene, "conversation", 0)
+    scene = replace(scene_of(("dog", 0.5, 0.5)), exhaustive=Exhaustive())
+    turns = RuleTeacher({"presence": 4}).turns(scene, "conversation", 0)
     assert [turn.answer for turn in turns] == ["Yes."]
 
 
@@ -211,6 +209,6 @@ def test_crowds_do_not_break_the_teacher() -> None:
     crowd = Entity("person", Box(0.0, 0.0, 1.0, 1.0), {"category": "person"}, crowd=True)
     scene = scene_of(entities=(crowd,), complete=False)
     for response in ("conversation", "detail", "complex"):
-        for turn in TEACHER(scene, response, 0):
+        for turn in TEACHER.turns(scene, response, 0):
             assert "one person" not in turn.answer.lower()
     assert facts.count_facts(scene) == []

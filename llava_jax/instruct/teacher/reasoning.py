@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 from itertools import combinations
 
-from llava_jax.instruct.facts import label_counts, lies, relation_facts, single_entities
+from llava_jax.instruct.facts.image import label_counts, lies, relation_facts, single_entities
 from llava_jax.instruct.nouns import (
     ASKABLE_CATEGORIES,
     inventory,
@@ -17,7 +17,7 @@ from llava_jax.instruct.nouns import (
     sentence,
 )
 from llava_jax.instruct.scene import Entity, Scene
-from llava_jax.instruct.teacher import Turn
+from llava_jax.instruct.turns import Turn
 
 MUCH_LARGER = 1.5  # ratio of box areas from which "larger" is certain
 
@@ -40,7 +40,7 @@ def dominant_category(scene: Scene, rng: random.Random) -> Turn | None:
     totals = sorted(
         ((sum(labels.values()), name) for name, labels in grouped.items()), reverse=True
     )
-    if not scene.complete or len(totals) < 2 or totals[0][0] == totals[1][0]:
+    if not scene.exhaustive.everything or len(totals) < 2 or totals[0][0] == totals[1][0]:
         return None
     most, second = (name for _, name in totals[:2])
     if not ASKABLE_CATEGORIES.issuperset((most, second)):
@@ -94,7 +94,7 @@ def first_on_the_way(scene: Scene, rng: random.Random) -> Turn | None:
 def at_the_edge(scene: Scene, rng: random.Random) -> Turn | None:
     """What lies at one edge of a complete scene."""
     singles = single_entities(scene)
-    if not scene.complete or len(scene.entities) < 2:
+    if not scene.exhaustive.everything or len(scene.entities) < 2:
         return None
     edges = []
     for side in ("left", "right"):
@@ -132,7 +132,7 @@ def takes_most_room(scene: Scene, rng: random.Random) -> Turn | None:
 
 def take_one_away(scene: Scene, rng: random.Random) -> Turn | None:
     """How many things remain in a complete scene when one is removed."""
-    if not scene.complete or not scene.entities:
+    if not scene.exhaustive.everything or not scene.entities:
         return None
     gone: Entity = rng.choice(scene.entities)
     counts = label_counts(scene)

@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from llava_jax.instruct.render import render_box, render_symbols
+from llava_jax.instruct.render.image import render_box, render_symbols
 from llava_jax.instruct.scene import Box, Entity
 from tests.instruct.drawn import scene_of
 
@@ -12,7 +12,7 @@ LINE = re.compile(r"(.+): \[([\d.]+), ([\d.]+), ([\d.]+), ([\d.]+)\]")
 
 
 def test_captions_blank_line_boxes() -> None:
-    scene = scene_of(("dog", 0.2, 0.2), captions=("One.", "Two."))
+    scene = scene_of(("dog", 0.2, 0.2), texts=("One.", "Two."))
     assert render_symbols(scene) == "One.\nTwo.\n\ndog: [0.15, 0.15, 0.25, 0.25]"
     assert render_symbols(scene, boxes=False) == "One.\nTwo."
 
@@ -32,7 +32,7 @@ def test_the_released_prompts_come_out_again(shared_data: Path) -> None:
             match = LINE.fullmatch(line)
             assert match
             entities.append(Entity(match[1], Box(*map(float, match.groups()[1:]))))
-        scene = scene_of(captions=tuple(captions.split("\n")), entities=tuple(entities))
+        scene = scene_of(texts=tuple(captions.split("\n")), entities=tuple(entities))
         assert render_symbols(scene) == text
 
 

@@ -5,16 +5,17 @@ seed always give the same turns.
 """
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
-from llava_jax.instruct import facts, wording
-from llava_jax.instruct.facts import Fact
+from llava_jax.instruct.facts import image as facts
+from llava_jax.instruct.facts.image import Fact
 from llava_jax.instruct.nouns import inventory, noun, sentence
-from llava_jax.instruct.reasoning import REASONINGS
 from llava_jax.instruct.scene import Box, Scene
-from llava_jax.instruct.teacher import ResponseType, Turn
+from llava_jax.instruct.teacher import wording
+from llava_jax.instruct.teacher.reasoning import REASONINGS
+from llava_jax.instruct.turns import Request, Response, Turn
 
 # How many turns of each sort a conversation has, where the scene offers them.
 CONVERSATION = {
@@ -34,13 +35,21 @@ class RuleTeacher:
     """`conversation`: how many turns of each sort, a key of TURNS."""
 
     conversation: Mapping[str, int] = field(default_factory=lambda: dict(CONVERSATION))
+    name: ClassVar[str] = "rules"
 
     def __post_init__(self) -> None:
         unknown = sorted(self.conversation.keys() - TURNS.keys())
         if unknown:
             raise ValueError(f"no such turns: {unknown}; choose from {sorted(TURNS)}")
 
-    def __call__(self, scene: Scene, response: ResponseType, seed: int) -> list[Turn]:
+    def respond(self, requests: Sequence[Request]) -> Iterator[Response]:
+        """One response a request, in their order."""
+        for request in requests:
+            turns = self.turns(request.scene, request.response, request.seed)
+            yield Response(request, tuple(turns), self.name)
+
+    def turns(self, scene: Scene, response: str, seed: int) -> list[Turn]:
+        """The turns of one response; none where the scene gives nothing to say."""
         rng = random.Random(f"{seed}/{scene.id}/{response}")
         if response == "detail":
             return detail(scene, rng)
@@ -54,7 +63,7 @@ class RuleTeacher:
 def presence_turns(scene: Scene, rng: random.Random, count: int) -> list[Turn]:
     """As many yes as no (the odd one at random), each about another label."""
     present = list(dict.fromkeys(entity.label for entity in scene.entities))
-    absent = [label for label in scene.exhaustive if label not in present]
+    absent = [label for label in scene.exhaustive.labels if label not in present]
     yes = min((count + rng.randrange(2)) // 2, len(present))
     asked = rng.sample(present, yes) + rng.sample(absent, min(count - yes, len(absent)))
     return _worded(facts.presence_facts(scene, asked), rng)
@@ -118,7 +127,11 @@ def detail(scene: Scene, rng: random.Random) -> list[Turn]:
     counts = facts.label_counts(scene)
     if not counts:
         return []
-    sentences = [] if scene.complete else [max(scene.captions, key=len, default="").rstrip(".")]
+    sentences = (
+        []
+        if scene.exhaustive.everything
+        else [max(scene.captions, key=len, default="").rstrip(".")]
+    )
     sentences.append(f"the image shows {inventory(counts)}")
     for entity in facts.single_entities(scene):
         described = f"{entity.attributes.get('color', '')} {noun(entity.label)}".lstrip()

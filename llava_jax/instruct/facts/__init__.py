@@ -1,0 +1,1 @@
+"""What is certain of a scene: the only truths, for teachers, checks and probes alike."""

@@ -1,0 +1,1 @@
+"""A set of samples as a whole: chosen, balanced, without doubles, split, documented."""

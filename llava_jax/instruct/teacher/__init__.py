@@ -1,0 +1,1 @@
+"""Teachers: they read a scene in symbols and answer with question-answer turns."""
