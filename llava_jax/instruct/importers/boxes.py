@@ -7,7 +7,7 @@ from llava_jax.instruct.importers.reading import Flaw, finite
 from llava_jax.instruct.scene import Box
 
 
-def pixel_box(corner_and_size: Sequence[Any], width: float, height: float) -> Box:
+def pixel_box(corner_and_size: Sequence[Any], width: int, height: int) -> Box:
     """[x, y, w, h] in pixels as fractions of an image of that size, clamped to it.
 
     Raises Flaw where they are not four finite numbers, or nothing is left inside the image.

@@ -17,14 +17,20 @@ class Flaw(ValueError):
     """Why one record cannot be used; its words are the kind under which `Problems` counts it."""
 
 
-def read_json(path: Path, what: str) -> Any:
+def read_json(path: Path, what: str, without: str = "") -> Any:
     """The file's content. what: names the file in errors, as "COCO's instances_*.json".
 
+    without: a key whose values are dropped as they are read (polygons are most of COCO's files).
     Raises UserError where there is no such file or it is not JSON as a whole.
     """
+
+    def drop(record: dict[str, Any]) -> dict[str, Any]:
+        record.pop(without, None)
+        return record
+
     text = _read_text(path, what)
     try:
-        return json.loads(text)
+        return json.loads(text, object_hook=drop if without else None)
     except (ValueError, RecursionError) as error:
         raise _broken(path, what, error) from error
 
@@ -90,12 +96,36 @@ def get(record: Any, key: str, kind: type[T]) -> T:
     return value
 
 
+def get_id(record: Any, key: str) -> str:
+    """record[key] as text: the same id is a number in one file and text in the next."""
+    value = get(record, key, object)
+    if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
+        raise Flaw(f"{key} that is neither a number nor text")
+    return str(value)
+
+
 def get_text(record: Any, key: str) -> str:
     """record[key] as one line of text without outer space; Flaw where nothing is left."""
     text = " ".join(get(record, key, str).split())
     if not text:
         raise Flaw(f"empty {key}")
     return text
+
+
+def get_file_name(record: Any, key: str) -> str:
+    """record[key] as the name of a file below the images' folder; else Flaw."""
+    name = get(record, key, str)
+    if not name.strip() or name.startswith("/") or ".." in name.split("/") or "\0" in name:
+        raise Flaw(f"{key} that names no file below a folder")
+    return name
+
+
+def get_side(record: Any, key: str) -> int:
+    """record[key] as a width or height in pixels; else Flaw."""
+    side = get(record, key, int)
+    if side < 1:
+        raise Flaw(f"{key} below one pixel")
+    return side
 
 
 def get_number(record: Any, key: str) -> float:
