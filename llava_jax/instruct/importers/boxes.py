@@ -1,4 +1,4 @@
-"""Boxes in pixels, as annotators drew them, into a scene's boxes."""
+"""Boxes as annotators drew them, into a scene's boxes. What is beyond the image is cut off."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,17 +8,30 @@ from llava_jax.instruct.scene import Box
 
 
 def pixel_box(corner_and_size: Sequence[Any], width: int, height: int) -> Box:
-    """[x, y, w, h] in pixels as fractions of an image of that size, clamped to it.
+    """[x, y, w, h] in pixels of an image of that size.
 
-    Raises Flaw where they are not four finite numbers, or nothing is left inside the image.
+    Raises Flaw where they are not four finite numbers, or nothing lies inside the image.
     """
-    if len(corner_and_size) != 4:
+    x, y, w, h = _four_numbers(corner_and_size)
+    return _inside(x / width, y / height, (x + w) / width, (y + h) / height)
+
+
+def corner_box(corners: Sequence[Any]) -> Box:
+    """[x1, y1, x2, y2] as fractions of width and height; Flaw as of `pixel_box`."""
+    return _inside(*_four_numbers(corners))
+
+
+def _four_numbers(values: Sequence[Any]) -> tuple[float, float, float, float]:
+    if len(values) != 4:
         raise Flaw("box that is not four numbers")
-    x, y, w, h = (finite(value, "box") for value in corner_and_size)
-    if w <= 0 or h <= 0:
+    a, b, c, d = (finite(value, "box") for value in values)
+    return a, b, c, d
+
+
+def _inside(x1: float, y1: float, x2: float, y2: float) -> Box:
+    if x1 >= x2 or y1 >= y2:
         raise Flaw("empty box")
-    x1, x2 = (min(max(value / width, 0.0), 1.0) for value in (x, x + w))
-    y1, y2 = (min(max(value / height, 0.0), 1.0) for value in (y, y + h))
+    x1, y1, x2, y2 = (min(max(value, 0.0), 1.0) for value in (x1, y1, x2, y2))
     if x1 >= x2 or y1 >= y2:
         raise Flaw("box outside the image")
     return Box(x1, y1, x2, y2)

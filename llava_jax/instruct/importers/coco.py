@@ -80,7 +80,7 @@ def read_scenes(instances: Path | None, captions: Path | None, problems: Problem
     filled = []
     for id, scene in scenes.items():
         entities, lost = _entities(scene, boxes[id], categories, problems)
-        known = _without(exhaustive, lost) if lost else exhaustive
+        known = still_exhaustive(exhaustive, lost)
         about = as_captions(*_captions(texts[id], problems))
         filled.append(replace(scene, texts=about, entities=tuple(entities), exhaustive=known))
     return filled
@@ -211,8 +211,13 @@ def _entities(
     return entities, lost
 
 
-def _without(exhaustive: Exhaustive, lost: set[str]) -> Exhaustive:
-    """What is still annotated wherever it appears, after things of these labels were left out."""
+def still_exhaustive(exhaustive: Exhaustive, lost: set[str]) -> Exhaustive:
+    """What is still annotated wherever it appears, where things of these labels were left out.
+
+    lost: "" stands for a label that nobody knows: it can be any.
+    """
+    if not lost:
+        return exhaustive
     return Exhaustive(
         labels=() if "" in lost else tuple(x for x in exhaustive.labels if x not in lost)
     )

@@ -17,20 +17,34 @@ class Flaw(ValueError):
     """Why one record cannot be used; its words are the kind under which `Problems` counts it."""
 
 
-def read_json(path: Path, what: str, without: str = "") -> Any:
+def read_json(path: Path, what: str, problems: Problems | None = None, without: str = "") -> Any:
     """The file's content. what: names the file in errors, as "COCO's instances_*.json".
 
-    without: a key whose values are dropped as they are read (polygons are most of COCO's files).
+    problems: where keys that an object repeats are noted; their first value counts then, while
+      `json` would silently keep the last. For files whose keys are ids.
+    without: a key whose values are dropped as they are read (COCO's files are mostly polygons).
     Raises UserError where there is no such file or it is not JSON as a whole.
     """
 
-    def drop(record: dict[str, Any]) -> dict[str, Any]:
+    def first_values(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        content: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in content and problems is not None:
+                problems.note("id given twice", f"{path.name}: {key}")
+            content.setdefault(key, value)
+        return content
+
+    def lighter(record: dict[str, Any]) -> dict[str, Any]:
         record.pop(without, None)
         return record
 
     text = _read_text(path, what)
     try:
-        return json.loads(text, object_hook=drop if without else None)
+        return json.loads(
+            text,
+            object_hook=lighter if without else None,
+            object_pairs_hook=first_values if problems is not None else None,
+        )
     except (ValueError, RecursionError) as error:
         raise _broken(path, what, error) from error
 
@@ -106,9 +120,16 @@ def get_id(record: Any, key: str) -> str:
 
 def get_text(record: Any, key: str) -> str:
     """record[key] as one line of text without outer space; Flaw where nothing is left."""
-    text = " ".join(get(record, key, str).split())
+    return one_line(get(record, key, object), key)
+
+
+def one_line(value: Any, name: str) -> str:
+    """The text without outer space and line breaks; Flaw, with that name, where nothing is left."""
+    if not isinstance(value, str):
+        raise Flaw(f"{name} that is not text")
+    text = " ".join(value.split())
     if not text:
-        raise Flaw(f"empty {key}")
+        raise Flaw(f"empty {name}")
     return text
 
 

@@ -1,19 +1,19 @@
 """COCO files of the real format, good and bad, and back."""
 
 import json
-from copy import deepcopy
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from llava_jax.errors import UserError
 from llava_jax.instruct.importers.coco import CocoFiles, read_scenes, read_whole
 from llava_jax.instruct.importers.problems import Problems
 from llava_jax.instruct.scene import Box, Scene
 from tests.instruct.drawn import drawn_files, drawn_scenes
+from tests.instruct.importers.corrupting import changed, corrupted
 
 INSTANCES = {
     "info": {"description": "COCO 2014 Dataset", "year": 2014},
@@ -57,19 +57,6 @@ def write(folder: Path, instances: object = INSTANCES, captions: object = CAPTIO
 def read(files: CocoFiles) -> tuple[list[Scene], dict[str, int]]:
     problems = Problems()
     return read_scenes(files.instances, files.captions, problems), problems.counts
-
-
-def changed(content: Any, *path: str | int, to: Any) -> Any:
-    """A copy with the value at the path replaced; `to` None: deleted."""
-    content = deepcopy(content)
-    place = content
-    for key in path[:-1]:
-        place = place[key]
-    if to is None:
-        del place[path[-1]]
-    else:
-        place[path[-1]] = to
-    return content
 
 
 def test_reads_the_official_layout(tmp_path: Path) -> None:
@@ -211,41 +198,17 @@ def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
         read(files)
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
-    max_leaves=4,
-)
-
-
-def places(content: Any, path: tuple = ()) -> list[tuple]:
-    """The path of every value below the outermost one."""
-    items = content.items() if isinstance(content, dict) else enumerate(content)
-    found = []
-    for key, value in items:
-        found.append((*path, key))
-        if isinstance(value, dict | list):
-            found += places(value, (*path, key))
-    return found
-
-
 @settings(
     max_examples=150,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],  # the files are written anew
 )
-@given(data=st.data())
-def test_no_corruption_crashes_the_run(tmp_path: Path, data: st.DataObject) -> None:
-    contents = [INSTANCES, CAPTIONS | {"images": INSTANCES["images"]}]
-    for _ in range(data.draw(st.integers(1, 3))):
-        which = data.draw(st.integers(0, 1))
-        path = data.draw(st.sampled_from(places(contents[which]) or [()]))
-        if path:
-            contents[which] = changed(contents[which], *path, to=data.draw(JSON))
-    files = write(tmp_path, *contents)
-    for given_files in ((files.instances, files.captions), (None, files.captions)):
-        try:
-            scenes = read_scenes(*given_files, Problems())
-        except UserError:
-            continue
-        assert scenes and all(scene.image and scene.width > 0 for scene in scenes)
+@given(
+    instances=corrupted(INSTANCES), captions=corrupted(CAPTIONS | {"images": INSTANCES["images"]})
+)
+def test_no_corruption_crashes_the_run(tmp_path: Path, instances: Any, captions: Any) -> None:
+    files = write(tmp_path, instances, captions)
+    for chosen in ((files.instances, files.captions), (None, files.captions)):
+        with suppress(UserError):
+            scenes = read_scenes(*chosen, Problems())
+            assert scenes and all(scene.image and scene.width > 0 for scene in scenes)

@@ -10,6 +10,8 @@ from llava_jax.instruct.importers.problems import Problems
 from llava_jax.instruct.importers.reading import (
     Flaw,
     get,
+    get_file_name,
+    get_id,
     get_number,
     get_text,
     read_json,
@@ -33,6 +35,15 @@ def test_what_is_not_json_is_named(tmp_path: Path, content: str | bytes) -> None
         read_json(path, "the file")
     with pytest.raises(UserError, match=r"file\.json"):
         list(read_json_items(path, "the file"))
+
+
+def test_values_can_be_dropped_and_keys_are_not_repeated_silently(tmp_path: Path) -> None:
+    path = write(tmp_path, '{"a": {"b": 1, "c": [2]}, "c": 3, "a": 4}')
+    assert read_json(path, "the file") == {"a": 4, "c": 3}
+    assert read_json(path, "the file", without="c") == {"a": 4}
+    problems = Problems()
+    assert read_json(path, "the file", problems) == {"a": {"b": 1, "c": [2]}, "c": 3}
+    assert problems.lines() == ["1 x id given twice (file.json: a)"]
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
@@ -80,6 +91,8 @@ def test_broken_lines_are_set_aside(tmp_path: Path) -> None:
         (lambda: get({}, "a", str), "missing a"),
         (lambda: get({"a": 1}, "a", str), "a that is not text"),
         (lambda: get({"a": True}, "a", int), "a that is not a whole number"),
+        (lambda: get_id({"a": 1.0}, "a"), "a that is neither a number nor text"),
+        (lambda: get_file_name({"a": "/b"}, "a"), "a that names no file below a folder"),
         (lambda: get_text({"a": " \n"}, "a"), "empty a"),
         (lambda: get_number({"a": "1"}, "a"), "a that is not a number"),
         (lambda: get_number({"a": float("nan")}, "a"), "a that is not finite"),
@@ -92,6 +105,8 @@ def test_flaws_say_what_is_wrong(read, flaw: str) -> None:
 
 
 def test_good_values_pass() -> None:
+    assert get_id({"a": 3}, "a") == get_id({"a": "3"}, "a") == "3"
+    assert get_file_name({"a": "b/c  d.jpg"}, "a") == "b/c  d.jpg"
     assert get({"a": 3}, "a", int) == 3
     assert get_text({"a": " two \n words "}, "a") == "two words"
     assert get_number({"a": 3}, "a") == 3.0
