@@ -199,7 +199,7 @@ def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
 
 
 @settings(
-    max_examples=150,
+    max_examples=100,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],  # the files are written anew
 )

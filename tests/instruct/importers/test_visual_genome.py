@@ -182,7 +182,7 @@ def test_other_files_are_refused(tmp_path: Path, name: str, content: object, mes
 
 
 @settings(
-    max_examples=150,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],  # the files are written anew
 )
