@@ -7,7 +7,7 @@ from llava_jax.instruct.importers.reading import Flaw, finite
 from llava_jax.instruct.scene import Box
 
 
-def pixel_box(corner_and_size: Sequence[Any], width: int, height: int) -> Box:
+def pixel_box(corner_and_size: Sequence[Any], width: int | float, height: int | float) -> Box:
     """[x, y, w, h] in pixels of an image of that size.
 
     Raises Flaw where they are not four finite numbers, or nothing lies inside the image.
