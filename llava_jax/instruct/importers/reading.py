@@ -17,14 +17,25 @@ class Flaw(ValueError):
     """Why one record cannot be used; its words are the kind under which `Problems` counts it."""
 
 
-def read_json(path: Path, what: str) -> Any:
+def read_json(path: Path, what: str, problems: Problems | None = None) -> Any:
     """The file's content. what: names the file in errors, as "COCO's instances_*.json".
 
+    problems: where keys that an object repeats are noted; their first value counts then, while
+      `json` would silently keep the last. For files whose keys are ids.
     Raises UserError where there is no such file or it is not JSON as a whole.
     """
+
+    def first_values(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        content: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in content and problems is not None:
+                problems.note("id given twice", f"{path.name}: {key}")
+            content.setdefault(key, value)
+        return content
+
     text = _read_text(path, what)
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=first_values if problems is not None else None)
     except (ValueError, RecursionError) as error:
         raise _broken(path, what, error) from error
 
