@@ -7,10 +7,12 @@ from llava_jax.instruct.grounding.counts import counts
 from llava_jax.instruct.grounding.finding import Finding, Rule, Verdict
 from llava_jax.instruct.grounding.form import form
 from llava_jax.instruct.grounding.leaks import leaks
+from llava_jax.instruct.grounding.motion import motion
 from llava_jax.instruct.grounding.objects import objects
 from llava_jax.instruct.grounding.positions import positions
 from llava_jax.instruct.grounding.questions import questions
 from llava_jax.instruct.grounding.regions import regions
+from llava_jax.instruct.grounding.time import lengths, moments, order
 from llava_jax.instruct.scene import Scene
 from llava_jax.instruct.turns import Turn
 
@@ -21,6 +23,10 @@ RULES: Mapping[str, Rule] = {
     "positions": positions,
     "attributes": attributes,
     "regions": regions,
+    "order": order,
+    "moments": moments,
+    "lengths": lengths,
+    "motion": motion,
     "leaks": leaks,
     "questions": questions,
     "form": form,

@@ -1,7 +1,7 @@
 """Only what is certain of a video is a fact."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llava_jax.instruct.facts.video import (
@@ -50,6 +50,7 @@ def test_allens_thirteen_relations(b: tuple[float, float], relation: str) -> Non
     assert allen(other, one) == INVERSE[relation]
 
 
+@settings(deadline=None)
 @given(intervals, intervals)
 def test_relations_are_each_others_inverse(a: Interval, b: Interval) -> None:
     assert allen(b, a) == INVERSE[allen(a, b)]
@@ -77,11 +78,10 @@ def test_pairs_in_order_leave_out_what_overlaps() -> None:
     assert [(a.text, b.text) for a, b in ordered_pairs(scene)] == [("a", "c")]
 
 
-@given(st.integers(0, 50))
-def test_pairs_of_a_chain_are_all_of_its_pairs(seed: int) -> None:
-    (scene,) = invented_videos(1, seed)
-    count = len(scene.events)
-    assert len(ordered_pairs(scene)) == count * (count - 1) // 2
+def test_pairs_of_a_chain_are_all_of_its_pairs() -> None:
+    for scene in invented_videos(10):
+        count = len(scene.events)
+        assert len(ordered_pairs(scene)) == count * (count - 1) // 2
 
 
 def test_the_edges_of_a_video() -> None:
