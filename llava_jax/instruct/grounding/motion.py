@@ -11,6 +11,7 @@ from llava_jax.instruct.grounding.lexicon import meaning_of
 from llava_jax.instruct.grounding.mentions import labels_of
 from llava_jax.instruct.grounding.phrases import phrases
 from llava_jax.instruct.grounding.statements import read_statements
+from llava_jax.instruct.grounding.words import words_of
 from llava_jax.instruct.scene import Entity, Scene, Track
 from llava_jax.instruct.turns import Turn
 
@@ -35,6 +36,8 @@ _PATTERNS = {
     motion: re.compile(rf"\b(?P<verb>{_GOES}) (?:{way})\b(?! (?:to|from|of)\b)", re.IGNORECASE)
     for motion, way in _DIRECTIONS.items()
 }
+# "a step to the left", "his head to the left": no verb.
+_BEFORE_NOUNS = words_of("a an the his her its their my your our one another")
 
 
 def motion(scene: Scene, turns: Sequence[Turn]) -> list[Finding]:
@@ -79,7 +82,7 @@ def _judged(
 def _mover(scene: Scene, sentence: Sentence, verb: int) -> tuple[Entity, Track] | None:
     """The one thing that the clause speaks of before its verb, if it is tracked."""
     clause = clause_until(sentence, sum(token.start < verb for token in sentence.tokens))
-    if clause is None:
+    if clause is None or clause.words[-1] in _BEFORE_NOUNS:
         return None
     # Read without the verb: a reader of noun phrases could take an unknown one for a noun.
     told = [phrase for _, found in phrases(" ".join(clause.words)) for phrase in found]

@@ -42,6 +42,7 @@ def verdicts(answer: str, scene: Scene = SCENE) -> list[str]:
         ("The dog does not move to the left.", "unknown"),
         ("The cat runs to the left.", "unknown"),
         ("The man beside the dog walks to the left.", "unknown"),
+        ("The dog turns its head to the left.", "unknown"),
     ],
 )
 def test_motion_is_judged_by_the_track(answer: str, verdict: str) -> None:
