@@ -42,7 +42,7 @@ class PreviewItem:
 
 def write_preview(path: RunFolder, items: Sequence[PreviewItem], images: Path | None) -> None:
     """images: the folder of the scenes' images; None shows symbols alone."""
-    write_whole(path, preview(items, images).encode())
+    write_whole(path, preview(items, images).encode(errors="replace"))  # half a surrogate pair
 
 
 def preview(items: Sequence[PreviewItem], images: Path | None) -> str:
@@ -50,7 +50,7 @@ def preview(items: Sequence[PreviewItem], images: Path | None) -> str:
     counts = Counter(finding.verdict for item in items for finding in item.findings)
     legend = " ".join(f'<mark class="{v}">{v} {counts[v]:,}</mark>' for v in _VERDICTS)
     cards = "\n".join(_card(item, images) for item in items)
-    return _PAGE.format(style=_STYLE, scenes=f"{len(items):,}", legend=legend, cards=cards)
+    return _PAGE.format(style=_STYLE, samples=f"{len(items):,}", legend=legend, cards=cards)
 
 
 def _card(item: PreviewItem, images: Path | None) -> str:
@@ -168,7 +168,7 @@ _PAGE = """<!DOCTYPE html>
 <style>{style}</style>
 </head>
 <body>
-<h1>Instruction data: {scenes} scenes</h1>
+<h1>Instruction data: {samples} samples</h1>
 <p>Claims that were checked: {legend}. Point at one to see its evidence.</p>
 {cards}
 </body>

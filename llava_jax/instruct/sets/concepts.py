@@ -46,10 +46,11 @@ def choose(
             places.setdefault(phrase, []).append(place)
     pool: set[int] = set()
     for phrase, holders in places.items():
+        if len(holders) < fewest:
+            continue
         if len(holders) > most:
-            pool.update(random.Random(f"{seed}/{phrase}").sample(holders, most))
-        elif len(holders) >= fewest:
-            pool.update(holders)
+            holders = random.Random(f"{seed}/{phrase}").sample(holders, most)
+        pool.update(holders)
     kept = sorted(pool)
     return Choice(kept, count_phrases(phrases), count_phrases(phrases[place] for place in kept))
 

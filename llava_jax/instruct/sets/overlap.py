@@ -6,7 +6,7 @@ short to be anybody's own ("001.jpg") are not compared; pixels are.
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -66,6 +66,8 @@ def read_evaluation(path: Path, images: Path | None, problems: Problems) -> Eval
             f"{path} is not an evaluation set: give a JSON list or JSON lines of objects with "
             f"`image` and `text` ({type(error).__name__}: {error})"
         ) from None
+    if not samples:
+        raise UserError(f"the evaluation set {path} holds no questions")
     if images is None:
         return EvaluationSet(path.stem, samples, {})
     files = {image_id(file.name): file.name for file in sorted(images.iterdir())}
@@ -76,8 +78,8 @@ def read_evaluation(path: Path, images: Path | None, problems: Problems) -> Eval
 def _question(value: Mapping[str, Any], number: int) -> Sample:
     if "conversations" in value:
         return sample_of(value)
-    text = next(value[key] for key in ("text", "question", "instruction", "") if key in value)
-    said = "\n".join(filter(None, (text, value.get("output"))))
+    key = next((key for key in ("question", "instruction") if key in value), "text")
+    said = "\n".join(filter(None, (value[key], value.get("output"))))
     return Sample(str(value.get("question_id", value.get("id", number))), said, value["image"])
 
 
@@ -89,21 +91,23 @@ def find_overlap(
 ) -> list[Overlap]:
     """Every way in which a sample overlaps with the evaluation, in the set's order.
 
-    Text: `gram` words in a row of one of its questions. Words that questions about several images
-    share are an instruction's, not a question's own, and do not count; a question of fewer words
-    can only be found by its image. prints: of the samples' images, by name.
+    Text: `gram` words in a row of one of its questions. Words that are said of several images, in
+    the evaluation or in the set, are an instruction's and do not count ("Describe the image ...");
+    a question of fewer words can only be found by its image.
+
+    prints: of the samples' images, by name.
     """
     look = _Images(evaluation)
-    grams = _own_grams(evaluation.samples, gram)
+    asked = _said_of_one_image(evaluation.samples, gram)
+    shared = _said_of_one_image(samples, gram, among=asked)
     by_image = {
         name: list(look.ways(name, prints.get(name))) for name in {s.image for s in samples}
     }
     found = []
     for place, sample in enumerate(samples):
         ways = list(by_image[sample.image])
-        shared = next((run for run in _grams(sample.text, gram) if run in grams), None)
-        if shared:
-            ways.append(("text", f"question {grams[shared]}: {shared}"))
+        if run := next((run for run in _grams(sample.text, gram) if run in shared), None):
+            ways.append(("text", f"question {asked[run]}: {run}"))
         found += [Overlap(place, evaluation.name, way, evidence) for way, evidence in ways]
     return found
 
@@ -132,15 +136,19 @@ class _Images:
             yield "picture", f"{near[0]}, {near[1]} of 64 bits apart"
 
 
-def _own_grams(samples: Iterable[Sample], gram: int) -> dict[str, str]:
-    """Runs of words that belong to questions about one image, each with the id of the first."""
-    questions: dict[str, str] = {}
-    images: dict[str, set[str]] = {}
+def _said_of_one_image(
+    samples: Iterable[Sample], gram: int, among: Container[str] | None = None
+) -> dict[str, str]:
+    """Runs of words that samples about one image alone hold, each with the id of the first."""
+    first: dict[str, Sample] = {}
+    several: set[str] = set()
     for sample in samples:
         for run in _grams(sample.text, gram):
-            questions.setdefault(run, sample.id)
-            images.setdefault(run, set()).add(sample.image or sample.id)
-    return {run: question for run, question in questions.items() if len(images[run]) == 1}
+            if among is None or run in among:
+                other = first.setdefault(run, sample)
+                if (other.image or other.id) != (sample.image or sample.id):
+                    several.add(run)
+    return {run: sample.id for run, sample in first.items() if run not in several}
 
 
 def _grams(text: str, gram: int) -> Iterator[str]:

@@ -70,4 +70,5 @@ def provenance_of(response: Response, findings: Sequence[Finding]) -> Provenance
 def write_provenance(path: RunFolder, rows: Iterable[Provenance]) -> None:
     """One JSON object a line, whole or not at all."""
     lines = (json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows)
-    write_whole(path, "".join(lines).encode())
+    # A lone surrogate, which JSON can hold and UTF-8 cannot, stays the escape that it came as.
+    write_whole(path, "".join(lines).encode(errors="backslashreplace"))
