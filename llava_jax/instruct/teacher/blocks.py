@@ -28,7 +28,7 @@ _MARK = re.compile(
 )
 _NUMBER = re.compile(r"[ \t*]*\d+[.)][ \t*]*")
 _RULE = re.compile(r"[ \t]*(?:={3,}|-{3,}|\*{3,}|_{3,}|`{3,}\w*)[ \t]*")
-_SEPARATORS = re.compile(r"[ \t]*={3,}[ \t]*")
+_SEPARATORS = re.compile(r"[ \t]*={3,}[ \t]*|^[ \t]*==[ \t]*$", re.MULTILINE)
 _ANSWER_BEHIND_QUESTION = re.compile(
     r"(?<=\?)[ \t*]+(?=(?:answer|a)[ \t]*\d*[ \t]*\**:)", re.IGNORECASE
 )
@@ -44,8 +44,8 @@ def format_turns(turns: Sequence[Turn]) -> str:
 def read_turns(text: str, cut_off: bool = False) -> tuple[Turn, ...]:
     """The question-answer blocks of a text, however they are marked."""
     blocks = _blocks(text)
-    if cut_off and blocks and not blocks[-1].closed:
-        blocks.pop()
+    if cut_off and blocks and not blocks[-1].closed and blocks.pop().who == "answer":
+        blocks.pop()  # its question
     turns = []
     for block, after in zip_longest(blocks, blocks[1:]):
         if block.who == "question":

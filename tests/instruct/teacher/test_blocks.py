@@ -12,7 +12,7 @@ from llava_jax.instruct.turns import Turn
 TWO = (Turn("What is it?", "A dog."), Turn("Where is it?", "On the left."))
 # Whatever the format uses for itself cannot be part of a turn.
 OWN = re.compile(
-    r"={3,}|-{3,}|_{3,}|`{3,}|\*\*|\r|\b(question|answer|q|a)\b[ \t]*\d*[ \t]*[:.)]", re.I
+    r"={2,}|-{3,}|_{3,}|`{3,}|\*\*|\r|\b(question|answer|q|a)\b[ \t]*\d*[ \t]*[:.)]", re.I
 )
 WORDS = st.text(min_size=1).map(str.strip).filter(lambda text: text and not OWN.search(text))
 PIECES = st.sampled_from(
@@ -63,7 +63,7 @@ def test_every_turn_is_words_of_the_text(text: str, cut_off: bool) -> None:
 
 
 def bare(text: str) -> str:
-    return re.sub(r"[\s*]|={3,}|-{3,}", "", text)
+    return re.sub(r"[\s*]|={2,}|-{3,}", "", text)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +90,7 @@ def bare(text: str) -> str:
         "Question:\nWhat is it?\nA dog.\nQuestion:\nWhere is it?\nOn the left.",
         "Sure, here is a conversation:\n\nQuestion:\nWhat is it?\n===\nAnswer:\nA dog.\n===\n"
         "Question:\nWhere is it?\n===\nAnswer:\nOn the left.\n===\n\nI hope this helps!",
+        "Question:\nWhat is it?\n==\nA dog.\n===\nQuestion:\nWhere is it?\n==\nOn the left.",
         "QUESTION:\nWhat is it?\n=====\nANSWER:\nA dog.\n=====\nquestion:\nWhere is it?\n=====\n"
         "answer:\nOn the left.",
         "Answer:\nYes.\n===\nQuestion:\nWhat is it?\n===\nAnswer:\nA dog.\n===\n"

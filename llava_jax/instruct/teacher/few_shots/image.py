@@ -116,7 +116,7 @@ EXAMPLES = (
             "conversation": turns(
                 ("How many people are crossing the street?", "Three people are crossing it."),
                 (
-                    "Does everybody have an umbrella?",
+                    "Are there enough umbrellas for everybody in the picture?",
                     "No. Only two umbrellas are open, held over the two people closer to the bus; "
                     "the person furthest to the right walks without one.",
                 ),
