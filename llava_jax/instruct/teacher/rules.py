@@ -147,7 +147,7 @@ def detail(scene: Scene, rng: random.Random) -> list[Turn]:
         relation = f"to the {fact.truth} of" if fact.form == "side" else fact.truth
         sentences.append(f"the {noun(fact.subject)} is {relation} the {noun(fact.other)}")
     paragraph = " ".join(sentence(words) for words in sentences if words)
-    return [Turn(rng.choice(wording.DETAIL_QUESTIONS), paragraph)]
+    return [Turn(rng.choice(wording.DETAIL_QUESTIONS["image"]), paragraph)]
 
 
 def place(box: Box) -> str:
