@@ -1,7 +1,6 @@
 """Scenes and a teacher in, LLaVA's record files out."""
 
 import json
-import os
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from llava_jax.instruct.facts.image import label_counts
 from llava_jax.instruct.scene import Scene
 from llava_jax.instruct.teacher.wording import CAPTION_QUESTIONS
 from llava_jax.instruct.turns import RESPONSES, Request, Teacher, Turn
+from llava_jax.run_folder import write_whole
 
 Record = dict[str, Any]
 
@@ -102,10 +102,6 @@ def count_responses(records: Sequence[Record]) -> dict[str, int]:
 
 def write_json(path: Path, content: Any) -> None:
     """Writes whole or not at all: a crash leaves the old file, if there was one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        json.dump(content, file, ensure_ascii=False, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    text = json.dumps(content, ensure_ascii=False, indent=1)
+    # A lone surrogate, which JSON can hold and UTF-8 cannot, stays the escape that it came as.
+    write_whole(path, text.encode(errors="backslashreplace"))

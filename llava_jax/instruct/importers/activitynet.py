@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from llava_jax.errors import UserError
-from llava_jax.instruct.importers.problems import Problems
 from llava_jax.instruct.importers.reading import Flaw, finite, get, get_number, read_json
 from llava_jax.instruct.scene import Event, Interval, Scene
+from llava_jax.problems import Problems
 
 OVERSHOOT = 0.5  # an interval may end that many seconds after its video and is cut to it
 _WHAT = "the train.json or val_1.json of ActivityNet Captions"

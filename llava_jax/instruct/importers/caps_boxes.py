@@ -13,7 +13,6 @@ from llava_jax.errors import UserError
 from llava_jax.instruct.importers.boxes import corner_box
 from llava_jax.instruct.importers.coco import still_exhaustive
 from llava_jax.instruct.importers.coco_labels import COCO_LABELS
-from llava_jax.instruct.importers.problems import Problems
 from llava_jax.instruct.importers.reading import (
     Flaw,
     get,
@@ -24,6 +23,7 @@ from llava_jax.instruct.importers.reading import (
     read_json_lines,
 )
 from llava_jax.instruct.scene import Entity, Exhaustive, Scene, captions
+from llava_jax.problems import Problems
 
 
 def read_scenes(path: Path, problems: Problems) -> list[Scene]:

@@ -14,7 +14,6 @@ from typing import Any
 
 from llava_jax.errors import UserError
 from llava_jax.instruct.importers.boxes import pixel_box
-from llava_jax.instruct.importers.problems import Problems
 from llava_jax.instruct.importers.reading import (
     Flaw,
     get,
@@ -26,6 +25,7 @@ from llava_jax.instruct.importers.reading import (
 )
 from llava_jax.instruct.scene import Box, Entity, Exhaustive, Scene
 from llava_jax.instruct.scene import captions as as_captions
+from llava_jax.problems import Problems
 
 Record = dict[str, Any]
 

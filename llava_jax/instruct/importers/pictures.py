@@ -6,8 +6,8 @@ from pathlib import Path
 from PIL import Image
 
 from llava_jax.errors import UserError
-from llava_jax.instruct.importers.problems import Problems
 from llava_jax.instruct.scene import Scene
+from llava_jax.problems import Problems
 
 
 def with_images(scenes: Iterable[Scene], folder: Path, problems: Problems) -> list[Scene]:

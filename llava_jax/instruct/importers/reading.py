@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from llava_jax.errors import UserError
-from llava_jax.instruct.importers.problems import Problems
+from llava_jax.problems import Problems
 
 T = TypeVar("T")
 _NAMES = {str: "text", list: "a list", dict: "an object", int: "a whole number", bool: "true/false"}

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from llava_jax.errors import UserError
-from llava_jax.instruct.importers import caps_boxes, coco, visual_genome
+from llava_jax.instruct.importers import activitynet, caps_boxes, coco, star, visual_genome
 from llava_jax.instruct.importers.pictures import with_images
-from llava_jax.instruct.importers.problems import Problems
 from llava_jax.instruct.scene import Scene
+from llava_jax.problems import Problems
 
 Files = Mapping[str, Path]  # by the names that a source declares
 
@@ -32,6 +32,11 @@ def _coco(files: Files, problems: Problems) -> list[Scene]:
 def _openmoji(files: Files, problems: Problems) -> list[Scene]:
     drawn = coco.CocoFiles.in_folder(files["annotations"])
     return coco.read_scenes(drawn.instances, drawn.captions, problems)
+
+
+def _star(files: Files, problems: Problems) -> list[Scene]:
+    star_files = star.StarFiles(files["annotations"], files["classes"], files.get("frames"))
+    return star.read_scenes(star_files, problems)
 
 
 SOURCES = {
@@ -58,6 +63,24 @@ SOURCES = {
             "attributes.json, relationships.json, region_descriptions.json), from visualgenome.org"
         },
         takes={"images": "the folder with VG_100K and VG_100K_2, from visualgenome.org"},
+    ),
+    "activitynet": Source(
+        lambda files, problems: activitynet.read_scenes(files["annotations"], problems),
+        needs={
+            "annotations": "train.json, val_1.json or val_2.json of ActivityNet Captions, from "
+            "cs.stanford.edu/people/ranjaykrishna/densevid"
+        },
+    ),
+    "star": Source(
+        _star,
+        needs={
+            "annotations": "STAR_train.json or STAR_val.json, from bobbywu.com/STAR",
+            "classes": "the folder STAR_classes, from github.com/csbobby/STAR_Benchmark",
+        },
+        takes={
+            "frames": "the folder of frames that Action Genome's tool dumped, from "
+            "github.com/JingweiJ/ActionGenome"
+        },
     ),
     "openmoji": Source(
         _openmoji,

@@ -17,7 +17,6 @@ from PIL import Image
 
 from llava_jax.errors import UserError
 from llava_jax.instruct.importers.boxes import pixel_box
-from llava_jax.instruct.importers.problems import Problems
 from llava_jax.instruct.importers.reading import (
     Flaw,
     finite,
@@ -28,6 +27,7 @@ from llava_jax.instruct.importers.reading import (
 )
 from llava_jax.instruct.importers.star_classes import PERSON, Classes, read_classes
 from llava_jax.instruct.scene import Box, Entity, Event, Interval, Relation, Scene, Text, Track
+from llava_jax.problems import Problems
 
 _WHAT = "the STAR_train.json or STAR_val.json of STAR"
 _HAPPENED = ("Interaction", "Sequence")  # the other types ask what could or will be

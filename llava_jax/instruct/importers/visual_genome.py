@@ -15,7 +15,6 @@ from typing import Any
 
 from llava_jax.errors import UserError
 from llava_jax.instruct.importers.boxes import pixel_box
-from llava_jax.instruct.importers.problems import Problems
 from llava_jax.instruct.importers.reading import (
     Flaw,
     get,
@@ -26,6 +25,7 @@ from llava_jax.instruct.importers.reading import (
     read_json_items,
 )
 from llava_jax.instruct.scene import Box, Entity, Relation, Scene, Text
+from llava_jax.problems import Problems
 
 _ROLES = ("subject", "object")  # of a relationship
 # Attributes that say a colour and nothing else.

@@ -10,7 +10,7 @@ from jaxtyping import UInt64
 from PIL import Image
 
 from llava_jax.images import ImageError, load_image
-from llava_jax.instruct.importers.problems import Problems
+from llava_jax.problems import Problems
 
 # Bits (of 64) by which two pictures may differ and still be the same. Of 1,600 images of LCS-558K,
 # saved again at JPEG quality 40 or scaled to half, 99.8% stay within 4 of themselves; of their 1.28

@@ -7,8 +7,8 @@ import pytest
 
 from llava_jax.errors import UserError
 from llava_jax.instruct.importers.activitynet import read_scenes
-from llava_jax.instruct.importers.problems import Problems
 from llava_jax.instruct.scene import Event, Interval
+from llava_jax.problems import Problems
 
 GOLDEN = """{
   "v_aB3-_xYz012": {"duration": 40.5, "timestamps": [[0.0, 12.2], [10, 40.9]],

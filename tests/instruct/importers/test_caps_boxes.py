@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from llava_jax.errors import UserError
 from llava_jax.instruct.importers.caps_boxes import read_scenes
 from llava_jax.instruct.importers.coco_labels import COCO_LABELS
-from llava_jax.instruct.importers.problems import Problems
 from llava_jax.instruct.scene import Box
+from llava_jax.problems import Problems
 from tests.instruct.importers.corrupting import corrupted
 
 ROW = {

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 
 from llava_jax.errors import UserError
 from llava_jax.instruct.importers.coco import CocoFiles, read_scenes, read_whole
-from llava_jax.instruct.importers.problems import Problems
 from llava_jax.instruct.scene import Box, Scene
+from llava_jax.problems import Problems
 from tests.instruct.drawn import drawn_files, drawn_scenes
 from tests.instruct.importers.corrupting import changed, corrupted
 

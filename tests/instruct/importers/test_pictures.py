@@ -5,7 +5,7 @@ from PIL import Image
 
 from llava_jax.errors import UserError
 from llava_jax.instruct.importers.pictures import with_images
-from llava_jax.instruct.importers.problems import Problems
+from llava_jax.problems import Problems
 from tests.instruct.drawn import scene_of
 
 

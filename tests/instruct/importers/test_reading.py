@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from llava_jax.errors import UserError
-from llava_jax.instruct.importers.problems import Problems
 from llava_jax.instruct.importers.reading import (
     Flaw,
     get,
@@ -18,6 +17,7 @@ from llava_jax.instruct.importers.reading import (
     read_json_items,
     read_json_lines,
 )
+from llava_jax.problems import Problems
 
 
 def write(folder: Path, content: str | bytes) -> Path:

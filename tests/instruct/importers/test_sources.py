@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from llava_jax.errors import UserError
-from llava_jax.instruct.importers.problems import Problems
 from llava_jax.instruct.importers.sources import read_scenes
+from llava_jax.problems import Problems
 from tests.instruct.drawn import drawn_files, drawn_scenes
 
 

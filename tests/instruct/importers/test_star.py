@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from llava_jax.errors import UserError
-from llava_jax.instruct.importers.problems import Problems
 from llava_jax.instruct.importers.star import StarFiles, read_scenes
 from llava_jax.instruct.scene import Box, Event, Interval, Relation, Text
+from llava_jax.problems import Problems
 
 CLASSES = {
     "object_classes.txt": "o000 person\no010 cup/glass/bottle\no024 dish\n",

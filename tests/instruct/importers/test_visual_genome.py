@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llava_jax.errors import UserError
-from llava_jax.instruct.importers.problems import Problems
 from llava_jax.instruct.importers.visual_genome import read_scenes
 from llava_jax.instruct.scene import Box, Relation, Scene
+from llava_jax.problems import Problems
 from tests.instruct.importers.corrupting import corrupted
 
 URL = "https://cs.stanford.edu/people/rak248/VG_100K_2"

@@ -1,10 +1,10 @@
 import random
 from pathlib import Path
 
-from llava_jax.instruct.importers.problems import Problems
 from llava_jax.instruct.sets.duplicates import Duplicate, find_duplicates
 from llava_jax.instruct.sets.fingerprints import fingerprints
 from llava_jax.instruct.sets.sample import Sample, words
+from llava_jax.problems import Problems
 from tests.instruct.sets.pictures import picture, save
 
 LONG = "the quick brown fox jumps over the lazy dog and runs into the dark old forest at night"

@@ -4,8 +4,8 @@ import numpy as np
 from PIL import Image
 
 from llava_jax.images import load_image
-from llava_jax.instruct.importers.problems import Problems
 from llava_jax.instruct.sets.fingerprints import NEAR_BITS, Pictures, fingerprint, fingerprints
+from llava_jax.problems import Problems
 from tests.instruct.sets.pictures import picture, save
 
 

@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 
 from llava_jax.errors import UserError
-from llava_jax.instruct.importers.problems import Problems
 from llava_jax.instruct.sets.fingerprints import fingerprints
 from llava_jax.instruct.sets.overlap import (
     EvaluationSet,
@@ -14,6 +13,7 @@ from llava_jax.instruct.sets.overlap import (
     read_evaluation,
 )
 from llava_jax.instruct.sets.sample import Sample, sample_of
+from llava_jax.problems import Problems
 from tests.instruct.sets.pictures import picture, save
 
 LONG = "which of the two animals on the left wears a blue hat"
