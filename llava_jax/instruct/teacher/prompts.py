@@ -33,8 +33,8 @@ def messages(
     """A system message, examples as user and assistant in turn, and the scene's symbols.
 
     faithful: the paper's inputs (conversations see captions only) in place of all that is known.
-    budget: estimated tokens that the scene's symbols may take; prompts say what that leaves out,
-      but for faithful ones.
+    budget: estimated tokens that the scene's symbols may take. The prompt says what they leave out,
+      unless it is faithful.
 
     Raises UserError for faithful prompts about a scene that is no image.
     """
