@@ -70,8 +70,9 @@ def _status_failure(error: openai.APIStatusError, endpoint: Endpoint) -> Failure
     if status == 401:
         raise UserError(f"the API key is not valid for {where}: set OPENAI_API_KEY to one that is")
     if status == 403:
-        raise UserError(f"{endpoint.model} is not allowed at {where}: ask for access to it, or "
-                        "choose another model")  # fmt: skip
+        raise UserError(
+            f"{endpoint.model} is not allowed at {where}: ask for access, or choose another model"
+        )
     if status == 404 or error.code == "model_not_found":
         raise UserError(
             f"no model {endpoint.model} at {where}: see that the URL ends as the server wants it "

@@ -349,3 +349,36 @@ def test_an_error_of_the_questions_is_the_callers(path: Path) -> None:
 
     with Loopback(echo) as server, pytest.raises(UserError, match="no such scene"):
         ask_all(server.url, path, questions())
+
+
+def test_a_disk_that_is_full_ends_the_run(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise UserError("make room there")
+
+    monkeypatch.setattr(AnswerStore, "append", full)
+    with Loopback(echo) as server, pytest.raises(UserError, match="make room there"):
+        ask_all(server.url, path, range(1000))
+    assert server.asked.total() < 100
+
+
+def test_a_limit_on_the_rate_is_kept_to(path: Path) -> None:
+    """No number of requests at once is right for it: all must wait as told, and few ask in vain."""
+    window: list[float] = []
+    refused = 0
+
+    def script(body: Body, times: int) -> Reply:
+        nonlocal refused
+        now = time.monotonic()
+        window[:] = [sent for sent in window if sent > now - 0.5]
+        if len(window) >= 20:
+            refused += 1
+            return Reply(status=429, headers={"Retry-After": f"{window[0] + 0.5 - now:.3f}"})
+        window.append(now)
+        return Reply(latency=0.01)
+
+    start = time.monotonic()
+    with Loopback(script) as server:
+        answers = ask_all(server.url, path, range(100), at_once=32)
+    assert not any(answer.problem for answer in answers.values())
+    assert 2.0 <= time.monotonic() - start < 8.0  # four windows, then the rest
+    assert refused < 150
