@@ -2,8 +2,9 @@
 
   python launch/instruct.py --source=coco --instances=FILE --captions=FILE --images=DIR --out=DIR \\
       --teacher=openai --base_url=URL --model=NAME --max_usd=20
-Without --teacher the rule-based one writes. Leaves instructions.json (LLaVA's format), provenance.jsonl,
-report.json, README.md (a data set's card) and preview.html; a second call pays no answer again.
+Without --teacher the rule-based one writes. Leaves instructions.json (LLaVA's format),
+provenance.jsonl, report.json, README.md (a data set's card) and preview.html; a second call pays no
+answer again.
 
 What it would ask and cost, without asking:       ... --dry_run
 Only the checks, of data that exists already:      ... --check=FILE
@@ -19,7 +20,7 @@ from llava_jax import launching
 from llava_jax.errors import SetAside, UserError
 
 if TYPE_CHECKING:
-    from llava_jax.instruct.making import Choices
+    from llava_jax.instruct.making import Asking, Choices
 
 _FILES = ("instances", "captions", "annotations", "images", "classes", "frames", "scans", "rooms",
           "connectivity")  # fmt: skip
@@ -85,7 +86,8 @@ def main() -> None:
 def _choices() -> "Choices":
     from llava_jax.instruct.making import Choices
 
-    files = {name: Path(flags.FLAGS[name].value) for name in _FILES if flags.FLAGS[name].value}
+    given = {name: str(flags.FLAGS[name].value) for name in _FILES}
+    files = {name: Path(place) for name, place in given.items() if place}
     return Choices(
         source=_SOURCE.value,
         files=files,
@@ -111,7 +113,7 @@ def _share(text: str) -> tuple[str, float]:
     return kind.strip(), value
 
 
-def _asking():
+def _asking() -> "Asking":
     from llava_jax.instruct.making import Asking
     from llava_jax.remote.endpoint import Endpoint
     from llava_jax.remote.prompt import Sampling

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from rich.console import Console
 from rich.progress import track
@@ -25,7 +24,7 @@ from llava_jax.instruct.recorded import read_records, recorded_responses
 from llava_jax.instruct.scene import Scene
 from llava_jax.instruct.sets.concepts import choose, draw_balance
 from llava_jax.instruct.sets.fingerprints import Fingerprint, fingerprints
-from llava_jax.instruct.sets.noun_phrases import reader
+from llava_jax.instruct.sets.noun_phrases import READERS
 from llava_jax.instruct.sets.overlap import EvaluationSet, read_evaluation
 from llava_jax.instruct.teacher.api import ApiTeacher
 from llava_jax.instruct.teacher.rules import RuleTeacher
@@ -133,14 +132,12 @@ def check_records(path: Path, choices: Choices, console: Console) -> str:
     return _words(problems)
 
 
-def choose_captions(
-    path: Path, out: Path, phrases: Literal["spacy", "rules"], seed: int, console: Console
-) -> None:
+def choose_captions(path: Path, out: Path, phrases: str, seed: int, console: Console) -> None:
     """Captions whose concepts are balanced (CC-595K's way): captions.json and concepts.png."""
     problems = Problems()
     records = read_records(path, problems)
     said = [record["conversations"][-1]["value"] for record in records]
-    found = list(track(reader(phrases)(said), "Reading noun phrases", total=len(said)))
+    found = list(track(READERS[phrases](said), "Reading noun phrases", total=len(said)))
     choice = choose(found, seed)
     write_json(out / "captions.json", [records[place] for place in choice.kept])
     draw_balance(choice, len(records), out / "concepts.png")

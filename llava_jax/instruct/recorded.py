@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from llava_jax.errors import UserError
+from llava_jax.instruct.importers.pictures import image_id
 from llava_jax.instruct.importers.reading import read_json_items, read_json_lines
 from llava_jax.instruct.scene import Scene
-from llava_jax.instruct.sets.sample import image_id
 from llava_jax.instruct.turns import RESPONSES, Request, Response, Turn
 from llava_jax.problems import Problems
 

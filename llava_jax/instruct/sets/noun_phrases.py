@@ -6,12 +6,10 @@ caption, in its order.
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Literal
 
 from llava_jax.errors import UserError
 
 Reader = Callable[[Iterable[str]], Iterator[list[str]]]
-READERS = ("spacy", "rules")
 SPACY_MODEL = "en_core_web_sm"
 
 # Words that no noun phrase holds: what stands between two of them is one.
@@ -106,6 +104,5 @@ def by_spacy(captions: Iterable[str], model: str = SPACY_MODEL) -> Iterator[list
         yield list(dict.fromkeys(filter(None, chunks)))
 
 
-def reader(name: Literal["spacy", "rules"]) -> Reader:
-    """What `--noun_phrases` names."""
-    return by_spacy if name == "spacy" else by_rules
+# What `--noun_phrases` names.
+READERS: dict[str, Reader] = {"rules": by_rules, "spacy": by_spacy}

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from llava_jax.errors import UserError
+from llava_jax.instruct.importers.pictures import image_id
 from llava_jax.instruct.sets.fingerprints import Fingerprint, Pictures, fingerprints
-from llava_jax.instruct.sets.sample import Sample, image_id, sample_of, words
+from llava_jax.instruct.sets.sample import Sample, sample_of, words
 from llava_jax.problems import Problems
 
 # Words in a row that two texts share by more than chance. GPT-3 (appendix C) took 13 for documents;

@@ -4,10 +4,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
-
-_COCO_PREFIX = re.compile(r"^COCO_(train|val|test)20\d\d_")
 
 
 @dataclass(frozen=True)
@@ -28,11 +25,3 @@ def sample_of(record: Mapping[str, Any]) -> Sample:
 def words(text: str) -> list[str]:
     """What makes two texts the same: letters and digits, without regard to case and form."""
     return re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold())
-
-
-def image_id(name: str) -> str:
-    """The same for an image in all folders, formats and releases of COCO.
-
-    "train2014/COCO_val2014_000000441147.jpg" and "000000441147.png" are both "000000441147".
-    """
-    return _COCO_PREFIX.sub("", PurePosixPath(name).stem)

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from llava_jax.instruct.sets.sample import image_id
+from llava_jax.instruct.importers.pictures import image_id
 
 T = TypeVar("T")
 

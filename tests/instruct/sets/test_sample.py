@@ -1,6 +1,7 @@
 import pytest
 
-from llava_jax.instruct.sets.sample import Sample, image_id, sample_of, words
+from llava_jax.instruct.importers.pictures import image_id
+from llava_jax.instruct.sets.sample import Sample, sample_of, words
 
 
 def test_a_records_words_and_image() -> None:
