@@ -61,10 +61,10 @@ def find_duplicates(
             continue
         own, sketch = shingles(place), blank.copy()
         sketch.update_batch(list(own))
-        near = [(_jaccard(own, shingles(other)), -other) for other in index.query(sketch)]
-        similarity, kept = max(near, default=(0.0, 0))
-        if similarity >= least:
-            found.append(Duplicate(place, -kept, "near", similarity))
+        near = {other: _jaccard(own, shingles(other)) for other in sorted(index.query(sketch))}
+        kept = max(near, key=near.__getitem__, default=place)
+        if near.get(kept, 0.0) >= least:
+            found.append(Duplicate(place, kept, "near", near[kept]))
         else:
             seen[exact] = place
             index.insert(place, sketch)

@@ -47,8 +47,7 @@ def by_rules(captions: Iterable[str]) -> Iterator[list[str]]:
     A word in -ing that follows a noun or stands alone, and one in -ed at the end of a run, are
     verbs ("a man | riding | a horse", "a car | parked | on grass"); words in -ly are adverbs. Other
     verbs are taken for nouns: the price of having no model. Of the phrases so read in 1,600
-    captions of LCS-558K spaCy 3.8 reads 80% too, and of spaCy's
-    phrases they are 85%.
+    captions of LCS-558K spaCy 3.8 reads 80% too, and of spaCy's phrases they are 85%.
     """
     for caption in captions:
         yield list(dict.fromkeys(_runs(caption.lower())))
@@ -104,5 +103,5 @@ def by_spacy(captions: Iterable[str], model: str = SPACY_MODEL) -> Iterator[list
         yield list(dict.fromkeys(filter(None, chunks)))
 
 
-# What `--noun_phrases` names.
-READERS: dict[str, Reader] = {"rules": by_rules, "spacy": by_spacy}
+# What `--noun_phrases` names; nothing chooses between them but the user.
+READERS: dict[str, Reader] = {"spacy": by_spacy, "rules": by_rules}

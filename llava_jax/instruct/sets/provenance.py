@@ -60,7 +60,7 @@ def provenance_of(response: Response, findings: Sequence[Finding]) -> Provenance
         teacher=response.teacher,
         prompt_hash=response.prompt_hash,
         turns=len(response.turns),
-        verdicts=verdicts,
+        verdicts={rule: dict(counts) for rule, counts in verdicts.items()},
         usage=response.usage,
         problem=response.problem,
         dropped=f"{failed.rule}: {failed.text!r}: {failed.evidence}" if failed else "",

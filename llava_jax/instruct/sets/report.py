@@ -84,7 +84,7 @@ def report_of(
         usage=Usage(
             sum(row.usage.prompt_tokens for row in rows),
             sum(row.usage.answer_tokens for row in rows),
-            sum(row.usage.usd for row in rows),
+            sum((row.usage.usd for row in rows), 0.0),
         ),
         steps=tuple(steps),
         overlaps=tuple(overlaps),
