@@ -82,17 +82,15 @@ def caption_records(
 
 
 def record_of(scene: Scene, response: str, turns: Sequence[Turn]) -> Record:
-    """A LLaVA record: the image marker stands in front of the first question."""
+    """A LLaVA record; an image's marker stands in front of the first question."""
     conversations = []
     for number, turn in enumerate(turns):
-        value = turn.question if number else f"<image>\n{turn.question}"
+        shown = scene.image and not number
+        value = f"<image>\n{turn.question}" if shown else turn.question
         conversations.append({"from": "human", "value": value})
         conversations.append({"from": "gpt", "value": turn.answer})
-    return {
-        "id": f"{scene.id}-{response}",
-        "image": scene.image,
-        "conversations": conversations,
-    }
+    image = {"image": scene.image} if scene.image else {}
+    return {"id": f"{scene.id}-{response}", **image, "conversations": conversations}
 
 
 def count_responses(records: Sequence[Record]) -> dict[str, int]:
