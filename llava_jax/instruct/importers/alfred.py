@@ -6,6 +6,7 @@ metres with y up; a rotation of 0 degrees looks along z and grows when one turns
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ class _Trajectory:
             frame=FRAME,
             texts=tuple(Text("instruction", text) for text in texts),
             entities=tuple(self.entities.values()),
-            nodes=tuple(self.nodes.values()),
+            nodes=tuple(self._described(node) for node in self.nodes.values()),
             actions=tuple(actions),
             exhaustive=Exhaustive(affordances=(*AFFORDANCES, CARRY)),
             attributes={
@@ -157,7 +158,7 @@ class _Trajectory:
         action = get(self.place, "init_action", dict)
         position = _position(action)
         self.height = position[1]
-        self.nodes["start"] = Node("start", position, "the start")
+        self.nodes["start"] = Node("start", position)
         return "start", str(get_number(action, "rotation"))
 
     def _annotations(self) -> list[Any]:
@@ -197,10 +198,14 @@ class _Trajectory:
         except ValueError as error:
             raise Flaw("location that is not loc|x|z|...") from error
         goal = str(next(iter(get(discrete, "args", list)), "")).lower()
-        labels = {entity.label.replace(" ", ""): entity.label for entity in self.entities.values()}
-        text = f"the place at the {labels.get(goal, goal)}"
-        self.nodes.setdefault(location, Node(location, position, text))
+        self.nodes.setdefault(location, Node(location, position, goal))
         return location
+
+    def _described(self, node: Node) -> Node:
+        """Its text becomes words; called when all things are known, as goals are "diningtable"."""
+        labels = {entity.label.replace(" ", ""): entity.label for entity in self.entities.values()}
+        goal = labels.get(node.text, node.text)
+        return replace(node, text=f"the place at the {goal}" if goal else "the start")
 
     def _objects(self, planned: Any, discrete: Any) -> tuple[str, ...]:
         """What is acted on, then where; heating and cooling name only the type of the first."""
@@ -235,9 +240,8 @@ class _Trajectory:
 
     def _seen(self, node: str, objects: tuple[str, ...]) -> None:
         """An agent acts only on what it sees from where it stands."""
-        known = self.nodes[node]
-        seen = tuple(dict.fromkeys((*known.entities, *objects)))
-        self.nodes[node] = Node(known.id, known.position, known.text, seen)
+        seen = dict.fromkeys((*self.nodes[node].entities, *objects))
+        self.nodes[node] = replace(self.nodes[node], entities=tuple(seen))
 
 
 def _position(place: Any) -> Point:

@@ -118,7 +118,7 @@ def test_reads_the_official_layout(tmp_path: Path) -> None:
     assert scene.nodes == (
         Node("start", (0.5, 0.9, -1.0), "the start"),
         Node("loc|-4|6|0|45", (-1.0, 0.9, 1.5), "the place at the egg", (egg.id,)),
-        Node("loc|6|4|1|30", (1.5, 0.9, 1.0), "the place at the fridge", (fridge.id, egg.id)),
+        Node("loc|6|4|1|30", (1.5, 0.9, 1.0), "the place at the fridge", (egg.id, fridge.id)),
     )
     assert scene.actions == (
         Action("go to", node="loc|-4|6|0|45", text="Walk to the counter."),
