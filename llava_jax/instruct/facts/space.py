@@ -6,7 +6,7 @@ agree and None where they could differ; facts/viewpoint.py does so for what depe
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import permutations
+from itertools import permutations, product
 
 import numpy as np
 from jaxtyping import Float
@@ -23,6 +23,7 @@ MUCH_LARGER = 1.5  # ratio of volumes from which "larger" is certain
 TALLER = 1.15  # ratio of heights from which "taller" is certain
 _PROJECTIONS = 100
 _STEP = 1e-4  # metres of progress at which they end
+_SIGNS = np.array(list(product((-1, 1), repeat=3)))  # of the eight corners
 
 # Predicates by which the subject rests on the object.
 SUPPORT = frozenset({"supported by", "standing on", "lying on", "standing in", "lying in", "on"})
@@ -56,8 +57,7 @@ def single_entities(scene: Scene) -> list[Entity]:
 
 def corners(cuboid: Cuboid) -> Float[np.ndarray, "8 3"]:
     halves = np.array(cuboid.axes) * np.array(cuboid.size)[:, None] / 2
-    signs = np.array(np.meshgrid(*[[-1, 1]] * 3)).reshape(3, 8).T
-    return np.array(cuboid.center) + signs @ halves
+    return np.array(cuboid.center) + _SIGNS @ halves
 
 
 def extent(cuboid: Cuboid, direction: Vector) -> tuple[float, float]:

@@ -44,7 +44,7 @@ def detail(scene: Scene, rng: random.Random) -> list[Turn]:
         told += [turn.answer for turn in rng.sample(possible, min(EACH, len(possible)))]
     view = viewpoint.chosen_viewpoint(scene)
     if view is not None and (sides := _sides(scene, view)):
-        told.append(sentence(f"{view.words}, one has {sides}"))
+        told.append(sentence(f"{view.words}, you have {sides}"))
     return [Turn(rng.choice(DETAIL_QUESTIONS), " ".join(told))]
 
 
@@ -55,7 +55,7 @@ def viewpoints(scene: Scene, rng: random.Random) -> list[Turn]:
         return []
     turns = []
     if sides := _sides(scene, view):
-        question = f"Imagine {view.words}. What is on your left, on your right and ahead of you?"
+        question = f"Imagine {view.words}. What is on your left, on your right and in front of you?"
         turns.append(Turn(question, sentence(f"{view.words}, you have {sides}")))
     for possible in (_ordered(scene, view), _hidden(scene, view)):
         turns += rng.sample(possible, min(1, len(possible)))
@@ -133,12 +133,12 @@ def _uses(scene: Scene) -> list[Turn]:
 
 
 def _sides(scene: Scene, view: Viewpoint) -> str:
-    """ "the sofa on the left, the desk and the lamp on the right and the window ahead"."""
+    """ "the sofa on the left and the desk and the lamp on the right"."""
     there: dict[str, list[str]] = {"left": [], "right": [], "ahead": []}
     for entity in space.single_entities(scene):
         if (side := viewpoint.place(view, entity)) in there:
             there[side].append(f"the {entity.label}")
-    words = {"left": "on the left", "right": "on the right", "ahead": "ahead"}
+    words = {"left": "on the left", "right": "on the right", "ahead": "in front of you"}
     parts = [f"{listing(things)} {words[side]}" for side, things in there.items() if things]
     return listing(parts) if parts else ""
 
@@ -163,7 +163,7 @@ def _hidden(scene: Scene, view: Viewpoint) -> list[Turn]:
     return [
         Turn(
             f"Is the {b.label} in plain sight for somebody {view.words}, and why?",
-            f"No, the {a.label} hides most of the {b.label}, because it is nearer and in the same "
+            f"No, the {b.label} is mostly hidden by the {a.label}, which is nearer and in the same "
             "direction.",
         )
         for a, b in permutations(space.single_entities(scene), 2)
