@@ -15,12 +15,17 @@ _PLAIN = words_of(
 _PREPOSITIONS = words_of("of in on at by for with near behind under over beside inside from than")
 
 
-def the_only(scene: Scene, reading: Reading, mention: Mention) -> Entity | None:
-    """The entity of "the chair" where the scene has one thing of that name; None in any doubt."""
+def the_only(
+    scene: Scene, reading: Reading, mention: Mention, possible: bool = False
+) -> Entity | None:
+    """The entity of "the chair" where the scene has one thing of that name; None in any doubt.
+
+    possible: also of what only could be ("you can open the window"), not of what is asserted alone.
+    """
     phrase, meaning = mention.phrase, mention.meaning
     if meaning is None or not meaning.whole or not _PLAIN.issuperset(mention.modifiers):
         return None
-    if not phrase.definite or phrase.plural or not _asserted(reading, mention):
+    if not phrase.definite or phrase.plural or not (possible or _asserted(reading, mention)):
         return None
     head = mention.noun.split(" ")[-1]
     meant = [

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from llava_jax.errors import UserError
-from llava_jax.instruct.importers.alfred_kinds import AFFORDANCES
+from llava_jax.instruct.importers.alfred_kinds import AFFORDANCES, CARRIED
 from llava_jax.instruct.importers.problems import Problems
 from llava_jax.instruct.importers.reading import Flaw, finite, get, get_number, get_text, read_json
 from llava_jax.instruct.scene import (
@@ -104,7 +104,9 @@ class _Trajectory:
             entities=tuple(self.entities.values()),
             nodes=tuple(self._described(node) for node in self.nodes.values()),
             actions=tuple(actions),
-            exhaustive=Exhaustive(affordances=(*AFFORDANCES, CARRY)),
+            exhaustive=Exhaustive(
+                labels=tuple(map(label_of, CARRIED)), affordances=(*AFFORDANCES, CARRY)
+            ),
             attributes={
                 "task": get_text(self.content, "task_type"),
                 "room": get_text(self.place, "floor_plan"),
