@@ -5,7 +5,7 @@ agree and None where they could differ; facts/viewpoint.py does so for what depe
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from functools import lru_cache
 from itertools import permutations, product
 
 import numpy as np
@@ -71,15 +71,18 @@ def center_distance(a: Entity, b: Entity) -> float:
 
 
 def surface_distance(a: Entity, b: Entity) -> float:
-    """Metres between the nearest points of two boxes; 0 where they touch or overlap.
+    """Metres between the nearest points of two boxes; 0 where they touch or overlap."""
+    return _gap(a.cuboid, b.cuboid)
 
-    By alternating projections (von Neumann): a point walks from one box to the other and back.
-    """
-    point = np.array(b.position)
+
+@lru_cache(maxsize=8192)
+def _gap(a: Cuboid, b: Cuboid) -> float:
+    """By alternating projections (von Neumann): a point goes from box to box and back."""
+    point = np.array(b.center)
     distance = np.inf
     for _ in range(_PROJECTIONS):
-        there = _nearest(a.cuboid, point)
-        point = _nearest(b.cuboid, there)
+        there = _nearest(a, point)
+        point = _nearest(b, there)
         before, distance = distance, float(np.linalg.norm(point - there))
         if before - distance < _STEP:
             break
@@ -170,26 +173,30 @@ def _exceeds(a: float, b: float, ratio: float) -> bool | None:
 
 def nearer(a: Entity, b: Entity, reference: Entity) -> bool | None:
     """Whether `a` is nearer to the reference than `b`, by surfaces and by centres alike."""
-    gaps = [
-        distance(b, reference) - distance(a, reference)
-        for distance in (surface_distance, center_distance)
-    ]
-    return True if min(gaps) >= CLEAR else False if max(gaps) <= -CLEAR else None
+    gap = center_distance(b, reference) - center_distance(a, reference)
+    if abs(gap) < CLEAR:
+        return None
+    surfaces = surface_distance(b, reference) - surface_distance(a, reference)
+    return gap > 0 if min(gap * surfaces, abs(surfaces) - CLEAR) >= 0 else None
 
 
-def nearest(reference: Entity, others: Sequence[Entity]) -> Entity | None:
-    """The one that is certainly nearest to the reference, if any is."""
-    return _outermost(reference, others, True)
+def is_nearest(scene: Scene, a: Entity, b: Entity) -> bool | None:
+    """Whether nothing else in the room is as near to `b` as `a` is."""
+    return _is_outermost(scene, a, b, True)
 
 
-def farthest(reference: Entity, others: Sequence[Entity]) -> Entity | None:
-    """The one that is certainly farthest from the reference, if any is."""
-    return _outermost(reference, others, False)
+def is_farthest(scene: Scene, a: Entity, b: Entity) -> bool | None:
+    """Whether nothing else in the room is as far from `b` as `a` is."""
+    return _is_outermost(scene, a, b, False)
 
 
-def _outermost(reference: Entity, others: Sequence[Entity], is_nearer: bool) -> Entity | None:
-    for one in others:
-        rest = [other for other in others if other is not one]
-        if rest and all(nearer(one, other, reference) is is_nearer for other in rest):
-            return one
-    return None
+def _is_outermost(scene: Scene, a: Entity, b: Entity, is_nearer: bool) -> bool | None:
+    certain = True
+    for other in placed(scene):
+        if other is a or other is b or other.label in STRUCTURE:
+            continue
+        verdict = nearer(a, other, b)
+        if verdict is (not is_nearer):
+            return False
+        certain = certain and verdict is is_nearer
+    return True if certain else None

@@ -53,8 +53,7 @@ def _possible(scene: Scene, reading: Reading, mention: Mention, verb: str) -> It
     entities = _meant(scene, reading, mention)
     span = mention.phrase.start, mention.phrase.end
     if not entities:
-        absent = mention.meaning is not None and mention.meaning.closed
-        if absent and mention.meaning.labels.issubset(scene.exhaustive.labels):  # type: ignore[union-attr]
+        if mention.meaning and mention.meaning.closed and _known_absent(scene, mention):
             yield reading.statement.finding(RULE, "fail", *span, f"there is no {mention.noun}")
         return
     truths = {can(scene, entity, _NEEDED[verb]) for entity in entities}
@@ -63,6 +62,13 @@ def _possible(scene: Scene, reading: Reading, mention: Mention, verb: str) -> It
         yield reading.statement.finding(RULE, "fail", *span, evidence, f"{verb} {mention.noun}")
     elif True in truths:
         yield reading.statement.finding(RULE, "pass", *span, evidence, f"{verb} {mention.noun}")
+
+
+def _known_absent(scene: Scene, mention: Mention) -> bool:
+    """Whether such things are listed wherever they are, and none has a name that ends alike."""
+    heads = {entity.label.split(" ")[-1] for entity in scene.entities}
+    listed = any(mention.names(label) for label in scene.exhaustive.labels)
+    return listed and mention.noun.split(" ")[-1] not in heads
 
 
 def _meant(scene: Scene, reading: Reading, mention: Mention) -> Sequence[Entity]:

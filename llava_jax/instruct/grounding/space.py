@@ -43,6 +43,8 @@ _PLAIN: tuple[tuple[str, Judge], ...] = (
     (rf"{_THAN}shorter than", lambda scene, a, b: facts.taller(scene, b, a)),
     (rf"{_THAN}(?:larger|bigger) than", lambda scene, a, b: facts.larger(a, b)),
     (rf"{_THAN}smaller than", lambda scene, a, b: facts.larger(b, a)),
+    (r"is (?:nearest|closest) to", facts.is_nearest),
+    (r"is (?:farthest|furthest)(?: away)? from", facts.is_farthest),
 )  # fmt: skip
 Seen = Callable[[Viewpoint, Entity, Entity], bool | None]
 _OF_SIDE = r"(?:to |on )?(?:the |its )?{}(?: side| hand side)? of"
@@ -91,7 +93,11 @@ def _relations(scene: Scene, turn: Turn, reading: Reading) -> Iterator[Finding]:
         if a is None or b is None or a is b or not is_subject(reading, one):
             continue
         gap = text[one.phrase.end : other.phrase.start].strip()
-        judged = _judged(scene, turn, gap, a, b, one.phrase.start)
+
+        def view(lasting: bool, place: int = one.phrase.start) -> Viewpoint | None:
+            return view_at(scene, turn, reading.statement, place, lasting)
+
+        judged = _judged(scene, view, gap, a, b)
         if judged is not None:
             truth, evidence = judged
             span = one.phrase.start, other.phrase.end
@@ -99,9 +105,12 @@ def _relations(scene: Scene, turn: Turn, reading: Reading) -> Iterator[Finding]:
 
 
 def _judged(
-    scene: Scene, turn: Turn, gap: str, a: Entity, b: Entity, start: int
+    scene: Scene, view_of: Callable[[bool], Viewpoint | None], gap: str, a: Entity, b: Entity
 ) -> tuple[bool | None, str] | None:
-    """Whether what the gap says holds of a and b, and the evidence; None where it says nothing."""
+    """Whether what the gap says holds of a and b, and the evidence; None where it says nothing.
+
+    view_of: the viewpoint, given whether one of an earlier sentence will do.
+    """
     if found := _DISTANCE.fullmatch(gap):
         apart = f"{facts.surface_distance(a, b):.2f} m between surfaces, "
         apart += f"{facts.center_distance(a, b):.2f} m between centres"
@@ -111,7 +120,8 @@ def _judged(
             return judge(scene, a, b), _boxes(a, b)
     for reader, seen in _SEEN_READERS:
         if reader.fullmatch(gap):
-            view, _ = view_at(scene, turn, start)
+            # A sofa has a front of its own: only a viewpoint next to the words is surely meant.
+            view = view_of(not re.search("front|behind", gap, re.IGNORECASE))
             if view is None:
                 return None, "no viewpoint is stated"
             return seen(view, a, b), f"{view.words}: {_boxes(a, b)}"
@@ -143,7 +153,7 @@ def _sides(scene: Scene, turn: Turn, reading: Reading) -> Iterator[Finding]:
         entity = _placed(scene, reading, mention)
         if not claimed or entity is None or not is_subject(reading, mention):
             continue
-        view, _ = view_at(scene, turn, mention.phrase.start)
+        view = view_at(scene, turn, reading.statement, mention.phrase.start, lasting=True)
         actual = place(view, entity) if view else None
         truth = None if actual is None else actual == claimed
         evidence = f"{view.words}: {actual or 'undecided'}" if view else "no viewpoint is stated"

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from llava_jax.instruct.facts.space import single_entities
 from llava_jax.instruct.facts.viewpoint import Viewpoint, look
+from llava_jax.instruct.grounding.statements import Statement
 from llava_jax.instruct.scene import Scene
 from llava_jax.instruct.turns import Turn
 
@@ -63,18 +64,20 @@ def masked(scene: Scene, turns: Iterable[Turn]) -> list[Turn]:
     return [Turn(mask(turn.question), mask(turn.answer)) for turn in turns]
 
 
-def view_at(scene: Scene, turn: Turn, place: int) -> tuple[Viewpoint | None, bool]:
-    """The viewpoint that holds at a place of the answer, and whether it is a stated one.
+def view_at(
+    scene: Scene, turn: Turn, statement: Statement, place: int, lasting: bool
+) -> Viewpoint | None:
+    """The viewpoint that holds at a place of an answer; None where it is not stated, or unclear.
 
-    The last named before it in the answer, else in its own sentence, else the question's if that
-    names one only.
+    That of its own sentence, else (if `lasting`) the last named before, else the question's if
+    that names one only.
     """
-    here = views(scene, turn.answer)
-    before = [view for start, _, view in here if start <= place]
-    if before:
-        return before[-1], True
-    stop = re.compile(r"[.!?]").search(turn.answer, place)
-    own = [view for start, _, view in here if stop is None or start < stop.start()]
+    here = [] if statement.within else views(scene, turn.answer)
+    ends = [found.end() for found in re.finditer(r"[.!?]", turn.answer)]
+    first = max((end for end in ends if end <= place), default=0)
+    last = min((end for end in ends if end > place), default=len(turn.answer))
+    before = [view for start, _, view in here if start <= place and (lasting or start >= first)]
+    own = [view for start, _, view in here if first <= start < last]
     asked = [view for _, _, view in views(scene, turn.question)]
-    known = own[:1] or (asked if len(asked) == 1 else [])
-    return (known[0], True) if known else (None, False)
+    known = before[-1:] or own[:1] or (asked if len(asked) == 1 else [])
+    return known[0] if known else None

@@ -14,14 +14,13 @@ _KINDS = {
 }
 AFFORDANCES = {verb: frozenset(kinds.split()) for verb, kinds in _KINDS.items()}
 
-# A trajectory lists the pose of everything of these types: of no other type is absence known.
+# A trajectory lists the pose of everything of these types, so their absence is known. Left out is
+# what people call by each other's names: cups and mugs, knives, towels, rolls of paper.
 CARRIED = tuple(
     """
-    AlarmClock Apple BaseballBat BasketBall Book Boots Bowl Box Bread ButterKnife CD Candle
-    CellPhone Cloth CreditCard Cup DishSponge Egg Fork Glassbottle HandTowel Kettle KeyChain Knife
-    Ladle Laptop Lettuce Mug Newspaper Pan PaperTowel PaperTowelRoll Pen Pencil PepperShaker Pillow
-    Plate Plunger Pot Potato RemoteControl SaltShaker ScrubBrush SoapBar SoapBottle Spatula Spoon
-    SprayBottle Statue TeddyBear TennisRacket TissueBox ToiletPaper ToiletPaperRoll Tomato Towel
-    Vase Watch WateringCan WineBottle
+    AlarmClock Apple BaseballBat BasketBall Book Bowl Box Bread CD Candle CellPhone Cloth CreditCard
+    DishSponge Egg Fork Glassbottle Kettle KeyChain Ladle Laptop Lettuce Newspaper Pan Pen Pencil
+    PepperShaker Pillow Plate Plunger Pot Potato RemoteControl SaltShaker SoapBar SoapBottle Spatula
+    Spoon SprayBottle Statue TennisRacket TissueBox Tomato Vase Watch WateringCan WineBottle
     """.split()  # noqa: SIM905
 )

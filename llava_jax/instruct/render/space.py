@@ -8,7 +8,7 @@ import numpy as np
 from llava_jax.instruct.facts import space
 from llava_jax.instruct.facts.viewpoint import Viewpoint, chosen_viewpoint, hides, outline, place
 from llava_jax.instruct.render.rendering import Budget, Rendered
-from llava_jax.instruct.scene import Entity, Frame, Point, Scene
+from llava_jax.instruct.scene import Cuboid, Entity, Frame, Point, Scene
 
 _SIDES = {"left": "left", "right": "right", "ahead": "ahead", "behind": "behind the viewer"}
 
@@ -72,7 +72,7 @@ def point_words(point: Point) -> str:
 
 def _told(scene: Scene, entity: Entity) -> str:
     told = properties(entity)
-    if entity in space.placed(scene):
+    if isinstance(entity.place, Cuboid):
         vertical = np.abs(np.array(entity.cuboid.axes) @ space.up(scene))
         wide, deep = (entity.cuboid.size[side] for side in np.sort(np.argsort(vertical)[:2]))
         high = space.height(scene, entity)
@@ -109,17 +109,15 @@ def _relations(scene: Scene, names: dict[str, str]) -> list[str]:
 
 
 def _distances(scene: Scene) -> list[str]:
-    """From each thing that its name singles out to the certainly nearest and farthest of them."""
+    """From each thing that its name singles out to what is certainly nearest and farthest."""
     singles = space.single_entities(scene)
-    lines = []
-    for one in singles:
-        others = [other for other in singles if other is not one]
-        found = {"nearest": space.nearest(one, others), "farthest": space.farthest(one, others)}
-        lines += [
-            f"{which} to the {one.label}: the {other.label}, "
-            f"{space.surface_distance(one, other):.1f} m between surfaces, "
-            f"{space.center_distance(one, other):.1f} m between centres"
-            for which, other in found.items()
-            if other is not None
-        ]
-    return lines
+    outermost = {"nearest": space.is_nearest, "farthest": space.is_farthest}
+    return [
+        f"{which} to the {one.label}: the {other.label}, "
+        f"{space.surface_distance(one, other):.1f} m between surfaces, "
+        f"{space.center_distance(one, other):.1f} m between centres"
+        for one in singles
+        for which, is_so in outermost.items()
+        for other in singles
+        if other is not one and is_so(scene, other, one)
+    ]

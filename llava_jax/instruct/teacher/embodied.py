@@ -27,7 +27,7 @@ _WAYS: dict[Turning | None, str] = {
 def conversation(scene: Scene, rng: random.Random) -> list[Turn]:
     """Ways, neighbours, what is in sight and what can be done, up to EACH of a sort."""
     turns = []
-    for sort in (_routes, _neighbours, _sights, _affordances, _impossible):
+    for sort in (_routes, _neighbours, _sights, _possible, _impossible):
         possible = sort(scene)
         turns += rng.sample(possible, min(EACH, len(possible)))
     rng.shuffle(turns)
@@ -59,7 +59,10 @@ def plan(scene: Scene, rng: random.Random) -> list[Turn]:
     question = (
         f"{rng.choice(tasks)} Which steps does this take?" if tasks else "What is to be done?"
     )
-    steps = [f"{number}. {step}" for number, step in enumerate(_steps(scene), start=1)]
+    steps = [
+        f"{number}. {sentence(_step(scene, action))}"
+        for number, action in enumerate(scene.actions, start=1)
+    ]
     return [Turn(question, "\n".join(steps))]
 
 
@@ -82,14 +85,9 @@ def _walk(scene: Scene, route: Route) -> str:
     return " ".join(told)
 
 
-def _steps(scene: Scene) -> list[str]:
-    names = navigation.node_names(scene)
-    return [sentence(_step(scene, action, names)) for action in scene.actions]
-
-
-def _step(scene: Scene, action: Action, names: dict[str, str]) -> str:
+def _step(scene: Scene, action: Action) -> str:
     if action.node:
-        return f"{action.verb} {names[action.node]}"
+        return f"{action.verb} {navigation.node_names(scene)[action.node]}"
     first, *rest = (scene.entity(id) for id in action.objects)
     if action.verb == "put" and rest:
         where = "in" if can(scene, rest[0], "open") else "on"
@@ -145,18 +143,15 @@ def _sights(scene: Scene) -> list[Turn]:
     ]
 
 
-def _affordances(scene: Scene) -> list[Turn]:
+def _possible(scene: Scene, truth: bool = True) -> list[Turn]:
+    answer = "Yes, you can" if truth else "No, you cannot"
     return [
-        Turn(f"Can you {verb} the {entity.label}?", f"Yes, you can {verb} the {entity.label}.")
+        Turn(f"Can you {verb} the {entity.label}?", f"{answer} {verb} the {entity.label}.")
         for entity in _singles(scene)
-        for verb in entity.affordances
+        for verb in dict.fromkeys((*entity.affordances, *scene.exhaustive.affordances))
+        if can(scene, entity, verb) is truth
     ]
 
 
 def _impossible(scene: Scene) -> list[Turn]:
-    return [
-        Turn(f"Can you {verb} the {entity.label}?", f"No, you cannot {verb} the {entity.label}.")
-        for entity in _singles(scene)
-        for verb in scene.exhaustive.affordances
-        if can(scene, entity, verb) is False
-    ]
+    return _possible(scene, truth=False)

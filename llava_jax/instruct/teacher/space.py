@@ -7,7 +7,7 @@ from itertools import combinations, permutations
 from llava_jax.instruct.facts import space, viewpoint
 from llava_jax.instruct.facts.affordances import OPPOSITE
 from llava_jax.instruct.facts.viewpoint import Viewpoint
-from llava_jax.instruct.nouns import inventory, listing, sentence, with_article
+from llava_jax.instruct.nouns import inventory, listing, sentence
 from llava_jax.instruct.scene import Scene
 from llava_jax.instruct.turns import Turn
 
@@ -104,14 +104,14 @@ def _supports(scene: Scene) -> list[Turn]:
 
 
 def _nearest(scene: Scene) -> list[Turn]:
-    things = [e for e in space.placed(scene) if e.label not in space.STRUCTURE]
-    turns = []
-    for one in space.single_entities(scene):
-        near = space.nearest(one, [other for other in things if other is not one])
-        if near is not None:
-            question = f"Which thing is nearest to the {one.label}?"
-            turns.append(Turn(question, sentence(f"{with_article(near.label)} is nearest to it")))
-    return turns
+    return [
+        Turn(
+            f"Which thing is nearest to the {b.label}?",
+            f"The {a.label} is nearest to the {b.label}.",
+        )
+        for a, b in permutations(space.single_entities(scene), 2)
+        if space.is_nearest(scene, a, b)
+    ]
 
 
 def _states(scene: Scene) -> list[Turn]:

@@ -105,10 +105,11 @@ def test_nearest_and_farthest_only_where_certain() -> None:
         ]
     )
     a, b, c, d = scene.entities
-    assert space.nearest(a, [b, c, d]) is b
-    assert space.farthest(a, [b, c, d]) is None  # c and d are about as far
-    assert space.farthest(a, [b, c]) is c
-    assert space.nearest(a, [b]) is None
+    assert [space.is_nearest(scene, one, a) for one in (b, c, d)] == [True, False, False]
+    assert [space.is_farthest(scene, one, a) for one in (b, c, d)] == [False, None, None]
+    assert space.is_farthest(scene, d, b) is None  # c is about as far
+    alone = room(*STUDY[1:3])
+    assert space.is_nearest(alone, *alone.entities) is True
     for one, other in itertools.permutations([b, c, d], 2):
         opposite = space.nearer(other, one, a)
         assert space.nearer(one, other, a) is (None if opposite is None else not opposite)

@@ -36,6 +36,10 @@ CLAIMS = {
     "The screen is much shorter than the plant.": "fail",
     "The sofa is larger than the lamp.": "pass",
     "The lamp is bigger than the sofa.": "fail",
+    "The lamp is closest to the desk.": "pass",
+    "The sofa is nearest to the desk.": "fail",
+    "The door is farthest from the window.": "pass",
+    "The plant is furthest away from the window.": "fail",
     "From the door, the sofa is on the left.": "pass",
     "Standing at the door, the sofa is on your right.": "fail",
     "Standing at the window and looking at the door, the sofa is on the right.": "pass",
@@ -47,6 +51,7 @@ CLAIMS = {
     "From the door, the plant is mostly hidden by the screen.": "pass",
     "From the door, the screen is hidden by the plant.": "fail",
     "The sofa is to the left of the plant.": "unknown",
+    "We look from the door. The plant is in front of the screen.": "unknown",  # its own front?
     "The lamp standing at the door is to the left of the sofa.": "none",
     "The sofa is not above the desk.": "none",
     "If the lamp is on the sofa, move it.": "none",
