@@ -5,7 +5,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from llava_jax.errors import UserError
-from llava_jax.instruct.importers import activitynet, caps_boxes, coco, star, visual_genome
+from llava_jax.instruct.importers import (
+    activitynet,
+    alfred,
+    caps_boxes,
+    coco,
+    r2r,
+    scan3r,
+    star,
+    visual_genome,
+)
 from llava_jax.instruct.importers.pictures import with_images
 from llava_jax.instruct.scene import Scene
 from llava_jax.problems import Problems
@@ -32,6 +41,17 @@ def _coco(files: Files, problems: Problems) -> list[Scene]:
 def _openmoji(files: Files, problems: Problems) -> list[Scene]:
     drawn = coco.CocoFiles.in_folder(files["annotations"])
     return coco.read_scenes(drawn.instances, drawn.captions, problems)
+
+
+def _scan3r(files: Files, problems: Problems) -> list[Scene]:
+    graphs = files["annotations"]
+    return scan3r.read_scenes(
+        files["scans"],
+        graphs / "objects.json",
+        graphs / "relationships.json",
+        files["rooms"],
+        problems,
+    )
 
 
 def _star(files: Files, problems: Problems) -> list[Scene]:
@@ -81,6 +101,30 @@ SOURCES = {
             "frames": "the folder of frames that Action Genome's tool dumped, from "
             "github.com/JingweiJ/ActionGenome"
         },
+    ),
+    "3rscan": Source(
+        _scan3r,
+        needs={
+            "scans": "3RScan.json, from waldjohannau.github.io/RIO",
+            "annotations": "the folder with 3DSSG's objects.json and relationships.json, from "
+            "3dssg.github.io",
+            "rooms": "3RScan's folder of scans with their semseg.v2.json, from "
+            "waldjohannau.github.io/RIO",
+        },
+    ),
+    "r2r": Source(
+        lambda files, problems: r2r.read_scenes(
+            files["connectivity"], files["annotations"], problems
+        ),
+        needs={
+            "annotations": "R2R_train.json or another split of R2R, from bringmeaspoon.org",
+            "connectivity": "the folder connectivity, from "
+            "github.com/peteanderson80/Matterport3DSimulator",
+        },
+    ),
+    "alfred": Source(
+        lambda files, problems: alfred.read_scenes(files["annotations"], problems),
+        needs={"annotations": "the folder json_2.1.0 of ALFRED, from askforalfred.com"},
     ),
     "openmoji": Source(
         _openmoji,

@@ -1,18 +1,23 @@
 """Any scene as text, by its modality."""
 
-from importlib import import_module
+from collections.abc import Callable, Mapping
 
 from llava_jax.errors import UserError
-from llava_jax.instruct.render import image
+from llava_jax.instruct.render import embodied, image, space, video
 from llava_jax.instruct.render.rendering import Rendered
-from llava_jax.instruct.scene import Scene
+from llava_jax.instruct.scene import Modality, Scene
+
+_RENDERERS: Mapping[Modality, Callable[[Scene, int | None], Rendered]] = {
+    "image": image.render_symbols,
+    "video": video.render_symbols,
+    "space": space.render_symbols,
+    "embodied": embodied.render_symbols,
+}
 
 
 def render(scene: Scene, budget: int | None = None) -> Rendered:
     """All that is known of the scene, in at most `budget` estimated tokens."""
-    renderer = import_module(f"llava_jax.instruct.render.{scene.modality}")
-    rendered: Rendered = renderer.render_symbols(scene, budget)
-    return rendered
+    return _RENDERERS[scene.modality](scene, budget)
 
 
 def render_as_paper(scene: Scene, response: str, budget: int | None = None) -> Rendered:

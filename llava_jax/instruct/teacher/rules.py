@@ -13,7 +13,7 @@ from llava_jax.instruct.facts import image as facts
 from llava_jax.instruct.facts.image import Fact
 from llava_jax.instruct.nouns import inventory, noun, sentence
 from llava_jax.instruct.scene import Box, Modality, Scene
-from llava_jax.instruct.teacher import video, wording
+from llava_jax.instruct.teacher import embodied, space, video, wording
 from llava_jax.instruct.teacher.reasoning import REASONINGS
 from llava_jax.instruct.turns import Request, Response, Turn
 
@@ -32,6 +32,8 @@ Writer = Callable[[Scene, random.Random, int], list[Turn]]
 # Of the modalities other than images: kind of response -> who writes its turns.
 WRITERS: dict[Modality, dict[str, Callable[[Scene, random.Random], list[Turn]]]] = {
     "video": video.WRITERS,
+    "space": space.WRITERS,
+    "embodied": embodied.WRITERS,
 }
 
 
