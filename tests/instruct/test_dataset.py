@@ -66,14 +66,9 @@ def test_filters_say_what_they_dropped_and_why(data: DataSet) -> None:
     assert ids(alone) == ["1-conversation", "2-complex"]  # no prints: other names, other pictures
     question = "Is there a dog in the image that nobody has ever seen before?"
     evaluation = EvaluationSet("bench", (Sample("7", question, "000000000002.jpg"),), {})
-    renamed = judged(
-        [
-            Response(
-                Request(scene_of(image="COCO_val2014_000000000002.jpg"), "detail"), (TRUE,), "x"
-            ),
-            *respond((1, "detail", TRUE)),
-        ]
-    )
+    known = scene_of(("dog", 0.5, 0.5), image="COCO_val2014_000000000002.jpg")
+    response = Response(Request(known, "detail"), (TRUE,), "told")
+    renamed = judged([response, *respond((1, "detail", TRUE))])
     apart = without_overlap(renamed, {}, evaluation)
     assert [step.after for step in apart.steps] == [2, 1]
     assert [entry.provenance.dropped for entry in apart.entries] == [
@@ -105,7 +100,9 @@ def test_the_files_hold_every_response_once(data: DataSet, tmp_path: Path) -> No
     assert {row["id"] for row in report["rejected"]} == {"1-complex", "2-conversation"}
     assert report["set_aside"] == {"box outside the image": 1}
     page = (tmp_path / "out" / "preview.html").read_text()
-    assert page.count("<img") == 3 and "unreachable: refused" not in page  # one rejected, two kept
+    assert (
+        page.count("<image") == 3 and "unreachable: refused" not in page
+    )  # one rejected, two kept
     assert "A set" in (tmp_path / "out" / "README.md").read_text()
 
 

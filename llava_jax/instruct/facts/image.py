@@ -57,6 +57,12 @@ def label_counts(scene: Scene) -> dict[str, int]:
     return Counter(e.label for e in reading_order(scene) if e.label not in crowded)
 
 
+def sure_counts(scene: Scene) -> dict[str, int]:
+    """Of the labels that are annotated wherever they appear: there are no more of them."""
+    exhaustive = set(scene.exhaustive.labels)
+    return {label: n for label, n in label_counts(scene).items() if label in exhaustive}
+
+
 def reading_order(scene: Scene) -> list[Entity]:
     """Entities column by column from the left, each column from the top.
 
@@ -152,7 +158,7 @@ def count_facts(scene: Scene) -> list[Fact]:
     """How many there are of each label and, in a complete scene, of everything."""
     facts = [
         Fact("count", label, str(count))
-        for label, count in label_counts(scene).items()
+        for label, count in sure_counts(scene).items()
         if count <= MOST_COUNTED
     ]
     crowded = any(entity.crowd for entity in scene.entities)

@@ -133,7 +133,9 @@ def detail(scene: Scene, rng: random.Random) -> list[Turn]:
 
     Where not everything is annotated, the longest caption says what the labels leave out.
     """
-    counts = facts.label_counts(scene)
+    sure = facts.sure_counts(scene)
+    # Of what may not be annotated everywhere it is only certain that there is one.
+    counts = {label: sure.get(label, 1) for label in facts.label_counts(scene)}
     if not counts:
         return []
     sentences = (
