@@ -14,6 +14,7 @@ from llava_jax.instruct.scene import Box, Entity, Scene
 
 CLEAR = 0.15  # centres at least this far apart (share of the image side): "left of" is certain
 LEVEL = 0.06  # centres at most this far apart: certainly not "left of"
+MIDDLE = (0.4, 0.6)  # a centre between them is neither left nor right, neither top nor bottom
 MOST_COUNTED = 10  # people and annotators lose count beyond it
 
 # direction -> (axis, sign of the step away from the reference)

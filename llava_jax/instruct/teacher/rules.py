@@ -146,8 +146,9 @@ def detail(scene: Scene, rng: random.Random) -> list[Turn]:
 def place(box: Box) -> str:
     """Where a box's centre lies, in words: "at the top left", "on the right", "in the middle"."""
     x, y = box.center
-    across = "left" if x < 0.4 else "right" if x > 0.6 else ""
-    down = "top" if y < 0.4 else "bottom" if y > 0.6 else ""
+    low, high = facts.MIDDLE
+    across = "left" if x < low else "right" if x > high else ""
+    down = "top" if y < low else "bottom" if y > high else ""
     if down:
         return f"at the {down} {across}".rstrip()
     return f"on the {across}" if across else "in the middle"
