@@ -23,14 +23,19 @@ RULE = "counts"
 SMALL = 0.01
 _EVERYTHING = frozenset(("object", "objects", "thing", "things", "item", "items"))
 
-# "There are two dogs in the image": all that there are, unless something narrows it down.
+# "There are two dogs in the image", "two dogs are visible": all that there are, unless something
+# narrows it down ("on the couch").
 _TOTAL = re.compile(
     r"\b(?:there (?:is|are)|i count|consists of)(?: \w+)?(?: a total of)? *$", re.IGNORECASE
 )
+_IMAGE = r"in (?:the|this) (?:image|picture|photo|scene)\b"
 _UNRESTRICTED = re.compile(
-    r" *(?:[.!,;]|$|and (?:an?|one|two|three|four|five|six)\b|"
-    r"(?:visible |shown |present |pictured )?in (?:the|this|total|all)"
-    r"(?: (?:image|picture|photo|scene)\b| *[.,]|$)|visible *[.,])",
+    rf" *(?:[.!,;:]|$|and (?:an?|one|two|three|four|five|six)\b|"
+    rf"(?:(?:visible|shown|present|pictured) )?(?:{_IMAGE}|in (?:total|all)\b)|visible *[.,])",
+    re.IGNORECASE,
+)
+_ARE_VISIBLE = re.compile(
+    rf" (?:is|are|can be) (?:visible|present|seen|shown|{_IMAGE})(?: {_IMAGE})? *(?:[.,;:!]|$)",
     re.IGNORECASE,
 )
 
@@ -86,7 +91,11 @@ def is_total(reading: Reading, mention: Mention) -> bool:
     if reading.statement.presupposed:
         return False
     text, phrase = reading.statement.text, mention.phrase
-    return bool(_TOTAL.search(text[: phrase.start]) and _UNRESTRICTED.match(text[phrase.end :]))
+    before, after = text[: phrase.start], text[phrase.end :]
+    if _ARE_VISIBLE.match(after):
+        return True
+    only = "only" in reading.sentence.between(phrase.start, phrase.end)
+    return bool((only or _TOTAL.search(before)) and _UNRESTRICTED.match(after))
 
 
 def _known(scene: Scene, mention: Mention) -> Counted:

@@ -41,7 +41,8 @@ _STOPS = words_of(
     itself themselves there here is are was were be been being am has have had having do does
     did can could may might must shall should will would cannot not also too very quite rather
     just only even still already then thus both either neither each one ones together apart
-    away back forward nearby visible present left right
+    away back forward nearby visible present left right instead else indoors outdoors upright
+    alone asleep awake today prior further
     """
 )
 _VERBS = words_of(
@@ -226,13 +227,17 @@ def _ends(words: Sequence[str], start: int, i: int) -> bool:
     following = words[i + 1] if i + 1 < len(words) else "."
     modifies = following[0].isalpha() and following not in _STOPS | _DETERMINERS
     if i == start:
-        return (word.endswith("ly") and not is_noun(word)) or (participle and not modifies)
+        return _adverb(word) or (participle and not modifies)
     previous = words[i - 1]
-    if is_plural(previous) and is_noun(previous) and not is_noun(word):
-        return True  # a plural hardly modifies: "dogs run", "bananas ripe for eating"
-    if word in _VERBS or word.endswith("ly"):
+    if is_plural(previous) and is_noun(previous):
+        return True  # a plural hardly modifies: "dogs run", "dogs bear no grudge"
+    if word in _VERBS or _adverb(word):
         return True
     return participle and (is_noun(previous) or not modifies)
+
+
+def _adverb(word: str) -> bool:
+    return word.endswith("ly") and not word.endswith(("fly", "mily", "elly", "lily"))
 
 
 def _joins_adjectives(words: Sequence[str], start: int, i: int) -> bool:

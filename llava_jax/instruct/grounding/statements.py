@@ -72,7 +72,7 @@ _FORMS: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (rf"(?:can|do) you see (?P<thing>(?:an? |any |some )?[\w -]+)\? -> {_YES_NO}", _presence),
     (
         r"how many (?P<thing>[\w -]+?) (?:are|is|can be|can you|do you) "
-        r"(?P<rest>[\w -]*)\? -> (?P<answer>\d+|\w+)\.?",
+        r"(?P<rest>[\w -]*)\? -> (?:there (?:is|are) )?(?:only |exactly )?(?P<answer>\w+)\.?",
         lambda m: f"There are {m['answer']} {m['thing']} {_whole(m['rest'])}.",
     ),
     (
