@@ -19,8 +19,10 @@ from llava_jax.instruct.scene import Box, Entity, Scene
 from llava_jax.instruct.turns import Turn
 
 RULE = "counts"
-# A thing that covers less of the image than this may go unmentioned in a total.
-SMALL = 0.01
+# A thing may go unmentioned in a total if it covers less of the image than this, what COCO calls
+# small (32 pixels squared) in an image of its usual size,
+SMALL = 32 * 32 / (640 * 480)
+BESIDE = 0.25  # and less than this share of what the largest of its label covers.
 _EVERYTHING = frozenset(("object", "objects", "thing", "things", "item", "items"))
 
 # "There are two dogs in the image", "two dogs are visible": all that there are, unless something
@@ -115,7 +117,8 @@ def _everything(scene: Scene) -> Counted:
 
 
 def _counted(entities: Sequence[Entity], certain: bool, told: Iterable[int]) -> Counted:
-    large = sum(not isinstance(e.place, Box) or e.place.area >= SMALL for e in entities)
+    areas = [e.place.area if isinstance(e.place, Box) else 1.0 for e in entities]
+    large = sum(area >= min(SMALL, BESIDE * max(areas)) for area in areas)
     crowded = any(entity.crowd for entity in entities)
     few = len(entities) <= MOST_COUNTED
     return Counted(len(entities), large, certain and few and not crowded, frozenset(told))
@@ -147,6 +150,6 @@ def _verdict(quantity: Quantity, known: Counted, mention: Mention, total: bool) 
     if not quantity.exact:
         return "pass"
     whole = mention.meaning is None or mention.meaning.whole
-    if total and whole and number < known.large:
+    if total and whole and (number == 0 or number < known.large):
         return "fail"
     return "unknown"
