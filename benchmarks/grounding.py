@@ -50,10 +50,17 @@ EVERY_SORT = dict.fromkeys(
 # the rules were done.
 DEVELOPED_ON = {str(number) for number in (*range(27), *range(66, 90))}
 
-# What reading each failed claim by hand gave (docs/grounding.md says why): is the flag right?
+# What reading each flag by hand gave (docs/grounding.md says why): is it right?
 READ_BY_HAND = {
     ("13", "positions", "one person standing near the left side"): True,
     ("76", "counts", "six people"): True,
+    ("2", "leaks", "are described as"): True,
+    ("59", "questions", "cannot be precisely determined"): True,
+    (
+        "000000214367 complex",
+        "questions",
+        "What benefits come from having a fruit tree near a building's window?",
+    ): True,
 }
 
 
@@ -145,9 +152,11 @@ def precision(replies: Sequence[Reply]) -> dict[str, Any]:
     return {
         "responses": len(replies),
         "rejected": len({flag["id"] for flag in failed}),
-        "claims_failed": len(failed),
-        "flags_right": sum(flag["right"] is True for flag in failed),
-        "flags_unread": sum(flag["right"] is None for flag in failed),
+        "fail_flags": len(failed),
+        "fail_flags_right": sum(flag["right"] is True for flag in failed),
+        "flags": len(flagged),
+        "flags_right": sum(flag["right"] is True for flag in flagged),
+        "flags_unread": sum(flag["right"] is None for flag in flagged),
         "naive_chair_rejected": sum(bool(naive_chair(reply)) for reply in replies),
         "verdicts": {rule: dict(counts) for rule, counts in verdicts.items()},
         "flagged": flagged,
@@ -263,10 +272,12 @@ def _teacher(replies: Sequence[Reply]) -> dict[str, int]:
 
 def _print(figures: dict[str, Any]) -> None:
     console = Console()
-    table = Table("references", "responses", "rejected", "right", "naive CHAIR rejects")
+    table = Table(
+        "references", "responses", "rejected", "right", "right, with warnings", "naive CHAIR"
+    )
     for name, f in figures["references"].items():
-        right = f"{f['flags_right']} of {f['claims_failed']}"
-        row = (f["responses"], f["rejected"], right, f["naive_chair_rejected"])
+        right = (f"{f[k + '_right']} of {f[k]}" for k in ("fail_flags", "flags"))
+        row = (f["responses"], f["rejected"], *right, f["naive_chair_rejected"])
         table.add_row(name, *map(str, row))
     console.print(table)
     table = Table("true responses", "pass", "unknown", "warn", "fail")
