@@ -53,7 +53,7 @@ DEVELOPED_ON = {str(number) for number in (*range(27), *range(66, 90))}
 # What reading each flag by hand gave (docs/grounding.md says why): is it right?
 READ_BY_HAND = {
     ("13", "positions", "one person standing near the left side"): True,
-    ("76", "counts", "six people"): True,
+    ("76", "counts", "a total of six people"): True,
     ("2", "leaks", "are described as"): True,
     ("59", "questions", "cannot be precisely determined"): True,
     (

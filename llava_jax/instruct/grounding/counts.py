@@ -27,9 +27,7 @@ _EVERYTHING = frozenset(("object", "objects", "thing", "things", "item", "items"
 
 # "There are two dogs in the image", "two dogs are visible": all that there are, unless something
 # narrows it down ("on the couch").
-_TOTAL = re.compile(
-    r"\b(?:there (?:is|are)|i count|consists of)(?: \w+)?(?: a total of)? *$", re.IGNORECASE
-)
+_TOTAL = re.compile(r"\b(?:there (?:is|are)|i count|consists of)(?: \w+)? *$", re.IGNORECASE)
 _IMAGE = r"in (?:the|this) (?:image|picture|photo|scene)\b"
 _UNRESTRICTED = re.compile(
     rf" *(?:[.!,;:]|$|and (?:an?|one|two|three|four|five|six)\b|"
