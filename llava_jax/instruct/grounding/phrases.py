@@ -7,11 +7,11 @@ from functools import lru_cache
 from llava_jax.instruct.grounding.language import Scope, Sentence, sentences
 from llava_jax.instruct.grounding.lexicon import is_noun, is_plural
 from llava_jax.instruct.grounding.words import words_of
-from llava_jax.instruct.nouns import NUMBERS
+from llava_jax.instruct.nouns import NUMBERS, PAIRS
 
 _NUMBERS = {word: number for number, word in enumerate((*NUMBERS, "eleven", "twelve"))}
 _VAGUE = {
-    **dict.fromkeys(("several", "multiple", "various", "few", "some", "couple", "pair"), 2),
+    **dict.fromkeys(("several", "multiple", "various", "few", "some"), 2),
     **dict.fromkeys(("many", "numerous"), 3),
 }
 _DEFINITE = words_of("the this that these those its his her their my your our both all")
@@ -57,6 +57,8 @@ _VERBS = words_of(
     presents consists serves creates protects suggests indicates offers
     """
 )
+# Plurals of labels that after another noun are verbs: "the man books a trip".
+_NOUN_OR_VERB = words_of("bears books ties trains sinks skis oranges")
 
 
 @dataclass(frozen=True)
@@ -150,25 +152,30 @@ def _spoken_of(
     inner, inner_end = _phrase(sentence, words, end + 1)
     if inner is None:
         return outer, end
-    group = head in _GROUPS and inner.quantity is None
+    scope = outer.scope if outer.determiner == "no" else inner.scope
+    quantity = inner.quantity
+    if head in ("pair", "pairs") and inner.words[-1] in PAIRS:
+        quantity = outer.quantity  # a pair of scissors is one thing
+    elif head in _GROUPS and quantity is None:
+        quantity = Quantity(2, exact=False)
     return replace(
         inner,
         determiner=inner.determiner or outer.determiner,
         start=outer.start,
         first=outer.first,
-        scope="hypothetical" if head in _DEPICTIONS else inner.scope,
-        quantity=Quantity(2, exact=False) if group else inner.quantity,
+        scope="hypothetical" if head in _DEPICTIONS else scope,
+        quantity=quantity,
         unit=head in _UNITS,
     ), inner_end
 
 
 def _quantifies(run: Sequence[str], word: str) -> bool:
-    """Whether a word goes on with determiners and numbers: "a", "a total", "a total of", ..."""
+    """Whether a word goes on with determiners and numbers: "a", "a total", "a total of"."""
     if word in _DETERMINERS:
         return _ONLY.issuperset(run) or run[-1] == "of"
     if word == "of":
         return "total" in run or any(_number(w) is not None or w in _VAGUE for w in run)
-    if word in ("couple", "pair", "different", "separate", "extra", "further"):
+    if word in ("different", "separate", "extra", "further"):
         return bool(run)
     return word in _ONLY or word in _MORE or word in _VAGUE or _number(word) is not None
 
@@ -216,11 +223,14 @@ def _ends(words: Sequence[str], start: int, i: int) -> bool:
     if i == start:
         return _adverb(word) or (participle and not modifies)
     previous = words[i - 1]
-    if is_plural(previous) and is_noun(previous):
-        return True  # a plural hardly modifies: "dogs run", "dogs bear no grudge"
+    known = is_noun(previous)
+    if is_plural(previous) and (known or (i - 2 >= start and is_noun(words[i - 2]))):
+        return True  # a plural hardly modifies, nor does a verb: "dogs bear", "the dog enjoys cake"
+    if known and word in _NOUN_OR_VERB:
+        return True
     if word in _VERBS or _adverb(word):
         return True
-    return participle and (is_noun(previous) or not modifies)
+    return participle and (known or not modifies)
 
 
 def _adverb(word: str) -> bool:

@@ -41,6 +41,7 @@ def test_short_answers() -> None:
     assert judged("counts", "There are 4.", "How many dogs are visible?") == "fail"
     assert judged("counts", "Yes.", "Is there a dog?") == ""
     assert judged("counts", "No.", "Is there a dog?") == "fail"
+    assert judged("counts", "No.", "Is there a pair of scissors in the image?") == "pass"
 
 
 def test_a_crowd_is_a_lower_bound() -> None:

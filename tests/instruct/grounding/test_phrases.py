@@ -19,6 +19,8 @@ def read(text: str) -> list[Phrase]:
         ("a bowl, fork and knife", ["bowl", "fork", "knife"]),
         ("the image features a cat", ["image", "cat"]),
         ("two dogs run", ["dogs"]),
+        ("the couple enjoys cake", ["enjoys"]),
+        ("the man books a trip", ["man", "books", "trip"]),
         ("man riding horse", []),
     ],
 )
@@ -40,6 +42,9 @@ def test_heads(text: str, heads: list[str]) -> None:
         ("two of the dogs", Quantity(2, exact=False)),
         ("two more dogs", Quantity(2, exact=False)),
         ("a dog", None),
+        ("a pair of dogs", Quantity(2, exact=False)),
+        ("a pair of scissors", None),
+        ("three pairs of skis", Quantity(3, exact=True)),
     ],
 )
 def test_quantities(text: str, quantity: Quantity | None) -> None:
@@ -51,4 +56,4 @@ def test_parts_alternatives_and_pictures_are_marked() -> None:
     assert read("two slices of pizza")[0].unit
     assert all(phrase.alternative for phrase in read("a cat or a dog"))
     assert read("a statue of a horse")[0].scope == "hypothetical"
-    assert read("no dogs")[0].scope == "negated"
+    assert read("no dogs")[0].scope == read("no pair of skis")[0].scope == "negated"
