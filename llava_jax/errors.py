@@ -1,4 +1,4 @@
-"""The one exception that is the user's to mend; launchers print its message and exit with 2."""
+"""What ends a program for reasons that are no bugs; launching.py gives each its exit code."""
 
 
 class UserError(Exception):
@@ -7,3 +7,7 @@ class UserError(Exception):
 
 class Stopped(Exception):
     """A run that was told to stop (SIGTERM) and has saved what it did."""
+
+
+class SetAside(Exception):
+    """A run that came to its end without a part of its input, which it names."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from absl import app, flags, logging
 
 from llava_jax.config import cache_folder
-from llava_jax.errors import Stopped, UserError
+from llava_jax.errors import SetAside, Stopped, UserError
 
 # glibc gives freed memory back at once and takes it again, page by page, each step: on a CPU this
 # costs a third of a training step. These keep it.
@@ -24,13 +24,14 @@ _KEEP_MEMORY = {
     "MALLOC_ARENA_MAX": "1",
 }
 _USER_ERROR = 2
+_SET_ASIDE = 3
 _INTERRUPTED = 130  # what a shell gives for Ctrl-C
 _TERMINATED = 143  # and for SIGTERM
 
 
 def run(main: Callable[[], None], environment: Mapping[str, str] | None = None) -> None:
-    """Parses the flags, runs main, exits: 0, 2 after what the user can mend, 130 after Ctrl-C,
-    143 after SIGTERM.
+    """Parses the flags, runs main, exits: 0, 2 after what the user can mend, 3 after a run that set
+    a part of its input aside, 130 after Ctrl-C, 143 after SIGTERM.
 
     A UserError is one line on stderr; any other exception is a bug, and keeps its traceback.
 
@@ -43,6 +44,9 @@ def run(main: Callable[[], None], environment: Mapping[str, str] | None = None) 
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(_USER_ERROR)
+    except SetAside as partly:
+        print(f"finished, but: {partly}", file=sys.stderr)
+        sys.exit(_SET_ASIDE)
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
         sys.exit(_TERMINATED)

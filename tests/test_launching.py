@@ -14,7 +14,7 @@ import os, sys
 from absl import flags
 from ml_collections import config_flags
 from llava_jax import launching
-from llava_jax.errors import UserError
+from llava_jax.errors import SetAside, UserError
 how = flags.DEFINE_string("how", "well", "")
 number = flags.DEFINE_integer("number", 1, "")
 config = config_flags.DEFINE_config_file("config")
@@ -23,6 +23,8 @@ def main():
     print(*(os.environ.get(name) for name in names))
     if how.value == "user":
         raise UserError("it is broken: mend it")
+    if how.value == "partly":
+        raise SetAside("2 images are missing")
     if how.value == "bug":
         raise ValueError("a bug")
     if how.value == "interrupt":
@@ -67,6 +69,7 @@ def test_the_environment_is_set_before_main_and_the_users_stays(tmp_path: Path):
     ("flags", "code", "message"),
     [
         (["--how=user"], 2, "error: it is broken: mend it\n"),
+        (["--how=partly"], 3, "finished, but: 2 images are missing\n"),
         (["--how=interrupt"], 130, "\n"),
         (["--how=log"], 0, ""),
         (["--hwo=user"], 2, "error: Unknown command line flag 'hwo'"),

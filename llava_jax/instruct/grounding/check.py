@@ -2,15 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 
+from llava_jax.instruct.grounding.affordances import affordances
 from llava_jax.instruct.grounding.attributes import attributes
 from llava_jax.instruct.grounding.counts import counts
 from llava_jax.instruct.grounding.finding import Finding, Rule, Verdict
 from llava_jax.instruct.grounding.form import form
 from llava_jax.instruct.grounding.leaks import leaks
+from llava_jax.instruct.grounding.motion import motion
+from llava_jax.instruct.grounding.navigation import navigation
 from llava_jax.instruct.grounding.objects import objects
+from llava_jax.instruct.grounding.plans import plans
 from llava_jax.instruct.grounding.positions import positions
 from llava_jax.instruct.grounding.questions import questions
 from llava_jax.instruct.grounding.regions import regions
+from llava_jax.instruct.grounding.space import space
+from llava_jax.instruct.grounding.time import lengths, moments, order
 from llava_jax.instruct.scene import Scene
 from llava_jax.instruct.turns import Turn
 
@@ -21,6 +27,14 @@ RULES: Mapping[str, Rule] = {
     "positions": positions,
     "attributes": attributes,
     "regions": regions,
+    "order": order,
+    "moments": moments,
+    "lengths": lengths,
+    "motion": motion,
+    "space": space,
+    "affordances": affordances,
+    "navigation": navigation,
+    "plans": plans,
     "leaks": leaks,
     "questions": questions,
     "form": form,
