@@ -30,13 +30,15 @@ from llava_jax.errors import UserError
 from llava_jax.instruct.grounding.check import RULES, check, verdict
 from llava_jax.instruct.grounding.finding import Finding
 from llava_jax.instruct.grounding.language import sentences
-from llava_jax.instruct.grounding.lexicon import COCO_LABELS, MEANINGS, singular
+from llava_jax.instruct.grounding.lexicon import MEANINGS, singular
+from llava_jax.instruct.importers.caps_boxes import read_scenes
 from llava_jax.instruct.importers.openmoji import SceneStyle, draw_scene
 from llava_jax.instruct.importers.openmoji_kinds import KINDS
 from llava_jax.instruct.pipeline import write_json
-from llava_jax.instruct.scene import Box, Entity, Exhaustive, Scene, captions
+from llava_jax.instruct.scene import Scene
 from llava_jax.instruct.teacher.rules import RuleTeacher
 from llava_jax.instruct.turns import RESPONSES, Turn
+from llava_jax.problems import Problems
 
 _DATA = flags.DEFINE_string("data", None, "the folder of the benchmark's files", required=True)
 _OUT = flags.DEFINE_string("out", "docs/grounding.json", "where the figures go")
@@ -73,28 +75,13 @@ class Reply:
     turns: tuple[Turn, ...]
 
 
-def read_scenes(data: Path) -> dict[str, Scene]:
-    """The 80 images' symbols by id. All of COCO's labels are annotated wherever they appear."""
-    scenes = {}
-    for row in _rows(data / "caps_boxes_coco2014_val_80.jsonl"):
-        scenes[row["id"]] = Scene(
-            id=row["id"],
-            source="COCO 2014 val",
-            license="CC BY 4.0",
-            texts=captions(*row["captions"]),
-            entities=tuple(Entity(i["category"], Box(*i["bbox"])) for i in row["instances"]),
-            exhaustive=Exhaustive(COCO_LABELS),
-        )
-    return scenes
-
-
 def read_references(data: Path, scenes: dict[str, Scene]) -> list[Reply]:
     """GPT-4's references: qa90's 90 and those of the 30x3 file that are not among them."""
     answers = {row["question_id"]: row["text"] for row in _rows(data / "qa90_gpt4_answer.jsonl")}
     replies = [
         Reply(
             str(row["question_id"]),
-            scenes[row["image"].removesuffix(".jpg")],
+            scenes[_number(row["image"])],
             (Turn(row["text"], answers[row["question_id"]]),),
         )
         for row in _rows(data / "qa90_questions.jsonl")
@@ -103,12 +90,17 @@ def read_references(data: Path, scenes: dict[str, Scene]) -> list[Reply]:
     return replies + [
         Reply(
             f"{row['id']} {row['type']}",
-            scenes[row["id"]],
+            scenes[_number(row["id"])],
             (Turn(row["instruction"], row["output"]),),
         )
         for row in _rows(data / "coco2014_val_gpt4_qa_30x3.jsonl")
-        if (row["id"], row["instruction"]) not in known
+        if (_number(row["id"]), row["instruction"]) not in known
     ]
+
+
+def _number(name: str) -> str:
+    """COCO's id of an image, as scenes have it."""
+    return name.removesuffix(".jpg").lstrip("0")
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -238,7 +230,8 @@ def sensitivity(replies: Sequence[Reply], corruption: Corruption) -> dict[str, A
 
 def main(_: list[str]) -> None:
     data = Path(_DATA.value)
-    scenes = read_scenes(data)
+    read = read_scenes(data / "caps_boxes_coco2014_val_80.jsonl", Problems())
+    scenes = {scene.id: scene for scene in read}
     references = read_references(data, scenes)
     qa90 = [reply for reply in references if reply.id.isdecimal()]
     unseen = [reply for reply in references if reply.id not in DEVELOPED_ON]

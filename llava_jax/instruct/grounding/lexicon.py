@@ -193,9 +193,6 @@ def _read_tables() -> dict[str, Meaning]:
 
 
 MEANINGS = _read_tables()
-COCO_LABELS = tuple(
-    line.split(":")[0] for line in _SAME_AND_NARROWER.strip().splitlines() if line[0] != " "
-)
 _LONGEST = 3  # words of a label at most
 
 

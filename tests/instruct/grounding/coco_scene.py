@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from llava_jax.instruct.grounding.check import RULES
 from llava_jax.instruct.grounding.finding import Finding
-from llava_jax.instruct.grounding.lexicon import COCO_LABELS
+from llava_jax.instruct.importers.coco_labels import COCO_LABELS
 from llava_jax.instruct.scene import Entity, Exhaustive, Scene
 from llava_jax.instruct.turns import Turn
 from tests.instruct.drawn import scene_of

@@ -1,4 +1,5 @@
-from llava_jax.instruct.grounding.lexicon import COCO_LABELS, meaning_of, singular
+from llava_jax.instruct.grounding.lexicon import meaning_of, singular
+from llava_jax.instruct.importers.coco_labels import COCO_LABELS
 from llava_jax.instruct.nouns import plural
 
 
