@@ -19,18 +19,23 @@ from llava_jax.instruct.scene import Box, Entity, Scene
 from llava_jax.instruct.turns import Turn
 
 RULE = "counts"
-# A thing that covers less of the image than this may go unmentioned in a total.
-SMALL = 0.01
+# A thing may go unmentioned in a total if it covers less of the image than this, what COCO calls
+# small (32 pixels squared) in an image of its usual size,
+SMALL = 32 * 32 / (640 * 480)
+BESIDE = 0.25  # and less than this share of what the largest of its label covers.
 _EVERYTHING = frozenset(("object", "objects", "thing", "things", "item", "items"))
 
-# "There are two dogs in the image": all that there are, unless something narrows it down.
-_TOTAL = re.compile(
-    r"\b(?:there (?:is|are)|i count|consists of)(?: \w+)?(?: a total of)? *$", re.IGNORECASE
-)
+# "There are two dogs in the image", "two dogs are visible": all that there are, unless something
+# narrows it down ("on the couch").
+_TOTAL = re.compile(r"\b(?:there (?:is|are)|i count|consists of)(?: \w+)? *$", re.IGNORECASE)
+_IMAGE = r"in (?:the|this) (?:image|picture|photo|scene)\b"
 _UNRESTRICTED = re.compile(
-    r" *(?:[.!,;]|$|and (?:an?|one|two|three|four|five|six)\b|"
-    r"(?:visible |shown |present |pictured )?in (?:the|this|total|all)"
-    r"(?: (?:image|picture|photo|scene)\b| *[.,]|$)|visible *[.,])",
+    rf" *(?:[.!,;:]|$|and (?:an?|one|two|three|four|five|six)\b|"
+    rf"(?:(?:visible|shown|present|pictured) )?(?:{_IMAGE}|in (?:total|all)\b)|visible *[.,])",
+    re.IGNORECASE,
+)
+_ARE_VISIBLE = re.compile(
+    rf" (?:is|are|can be) (?:visible|present|seen|shown|{_IMAGE})(?: {_IMAGE})? *(?:[.,;:!]|$)",
     re.IGNORECASE,
 )
 
@@ -86,7 +91,11 @@ def is_total(reading: Reading, mention: Mention) -> bool:
     if reading.statement.presupposed:
         return False
     text, phrase = reading.statement.text, mention.phrase
-    return bool(_TOTAL.search(text[: phrase.start]) and _UNRESTRICTED.match(text[phrase.end :]))
+    before, after = text[: phrase.start], text[phrase.end :]
+    if _ARE_VISIBLE.match(after):
+        return True
+    only = "only" in reading.sentence.between(phrase.start, phrase.end)
+    return bool((only or _TOTAL.search(before)) and _UNRESTRICTED.match(after))
 
 
 def _known(scene: Scene, mention: Mention) -> Counted:
@@ -106,7 +115,8 @@ def _everything(scene: Scene) -> Counted:
 
 
 def _counted(entities: Sequence[Entity], certain: bool, told: Iterable[int]) -> Counted:
-    large = sum(not isinstance(e.place, Box) or e.place.area >= SMALL for e in entities)
+    areas = [e.place.area if isinstance(e.place, Box) else 1.0 for e in entities]
+    large = sum(area >= min(SMALL, BESIDE * max(areas)) for area in areas)
     crowded = any(entity.crowd for entity in entities)
     few = len(entities) <= MOST_COUNTED
     return Counted(len(entities), large, certain and few and not crowded, frozenset(told))
@@ -138,6 +148,6 @@ def _verdict(quantity: Quantity, known: Counted, mention: Mention, total: bool) 
     if not quantity.exact:
         return "pass"
     whole = mention.meaning is None or mention.meaning.whole
-    if total and whole and number < known.large:
+    if total and whole and (number == 0 or number < known.large):
         return "fail"
     return "unknown"

@@ -24,6 +24,7 @@ _ASKS = re.compile(
     r"^(?:what|how|which|who|whose|where|when|why|is|are|does|do|can|could|was|were)\b",
     re.IGNORECASE,
 )
+_HANGING = re.compile(r"(?:,|\b(?:the|a|an|and|or|of|in|on|with|to|is|are|that|which))\s*$")
 _END = re.compile(r"[.!?:;)\]}\"”'\u2019*`…]\s*$")
 
 
@@ -55,7 +56,8 @@ def _broken(statement: Statement) -> Iterator[Finding]:
 
 
 def _ending(question: Statement, answer: Statement) -> Iterator[Finding]:
-    if len(answer.text.split()) >= LONG and not _END.search(answer.text):
+    open_end = len(re.findall(r"[.!?]\s", answer.text)) > 0 and not _END.search(answer.text)
+    if open_end or _HANGING.search(answer.text):
         yield _whole(answer, "warn", "it ends inside a sentence")
     if _ASKS.search(question.text) and "?" not in question.text:
         yield _whole(question, "warn", "a question without its mark")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from llava_jax.instruct.grounding.language import Sentence
-from llava_jax.instruct.grounding.lexicon import Meaning, meaning_of
+from llava_jax.instruct.grounding.lexicon import Meaning, meaning_of, singular
 from llava_jax.instruct.grounding.phrases import Phrase, phrases
 from llava_jax.instruct.grounding.statements import Statement, read_statements
 from llava_jax.instruct.grounding.words import words_of
@@ -74,7 +74,8 @@ def named(scene: Scene, mention: Mention) -> list[Entity]:
     return [
         entity
         for entity in scene.entities
-        if mention.names(entity.label) or mention.noun == entity.attributes.get("category")
+        if mention.names(entity.label)
+        or singular(mention.noun) == entity.attributes.get("category")
     ]
 
 

@@ -7,11 +7,11 @@ from functools import lru_cache
 from llava_jax.instruct.grounding.language import Scope, Sentence, sentences
 from llava_jax.instruct.grounding.lexicon import is_noun, is_plural
 from llava_jax.instruct.grounding.words import words_of
-from llava_jax.instruct.nouns import NUMBERS
+from llava_jax.instruct.nouns import NUMBERS, PAIRS
 
 _NUMBERS = {word: number for number, word in enumerate((*NUMBERS, "eleven", "twelve"))}
 _VAGUE = {
-    **dict.fromkeys(("several", "multiple", "various", "few", "some", "couple", "pair"), 2),
+    **dict.fromkeys(("several", "multiple", "various", "few", "some"), 2),
     **dict.fromkeys(("many", "numerous"), 3),
 }
 _DEFINITE = words_of("the this that these those its his her their my your our both all")
@@ -30,6 +30,9 @@ _UNITS = words_of(
     slice slices piece pieces part parts half side edge bowl bowls plate box boxes
     """
 )
+_CONTAINERS = _GROUPS | _DEPICTIONS | _UNITS
+_ONLY = words_of("single only total")
+_AT_LEAST = (["at", "least"], ["more", "than"])
 # Words that no noun phrase goes on over.
 _STOPS = words_of(
     """
@@ -41,7 +44,8 @@ _STOPS = words_of(
     itself themselves there here is are was were be been being am has have had having do does
     did can could may might must shall should will would cannot not also too very quite rather
     just only even still already then thus both either neither each one ones together apart
-    away back forward nearby visible present left right
+    away back forward nearby visible present left right instead else indoors outdoors upright
+    alone asleep awake today prior further
     """
 )
 _VERBS = words_of(
@@ -53,6 +57,8 @@ _VERBS = words_of(
     presents consists serves creates protects suggests indicates offers
     """
 )
+# Plurals of labels that after another noun are verbs: "the man books a trip".
+_NOUN_OR_VERB = words_of("bears books ties trains sinks skis oranges")
 
 
 @dataclass(frozen=True)
@@ -123,88 +129,77 @@ def _joined(phrase: Phrase, previous: Phrase, sentence: Sentence) -> Phrase:
 
 def _phrase(sentence: Sentence, words: Sequence[str], i: int) -> tuple[Phrase | None, int]:
     """The phrase that begins at word i, and where it ends; (None, i) where none begins."""
-    determiner, quantity, start = _opening(words, i)
+    start = i
+    while start < len(words) and _quantifies(words[i:start], words[start]):
+        start += 1
     end = _content_end(words, start)
-    if end == start:
+    determiner, quantity = _opening(words[i:start], words[max(0, i - 2) : i])
+    if end == start or not (determiner or is_noun(words[end - 1])):
         return None, i
-    head = words[end - 1]
-    if not determiner and not is_noun(head):
-        return None, i
-    if determiner and end + 1 < len(words) and words[end] == "of":
-        of = _after_of(sentence, words, end + 1, head, determiner, quantity, i)
-        if of is not None:
-            return of
-    first, last = sentence.tokens[i], sentence.tokens[end - 1]
     scope = "negated" if determiner == "no" else sentence.scopes[end - 1]
-    return Phrase(
-        determiner, tuple(words[start:end]), first.start, last.end, i, scope, quantity
-    ), end
+    places = sentence.tokens[i].start, sentence.tokens[end - 1].end
+    phrase = Phrase(determiner, tuple(words[start:end]), *places, i, scope, quantity)
+    return _spoken_of(sentence, words, phrase, end)
 
 
-def _after_of(
-    sentence: Sentence,
-    words: Sequence[str],
-    i: int,
-    head: str,
-    determiner: str,
-    quantity: Quantity | None,
-    start: int,
-) -> tuple[Phrase, int] | None:
+def _spoken_of(
+    sentence: Sentence, words: Sequence[str], outer: Phrase, end: int
+) -> tuple[Phrase, int]:
     """ "a group of dogs", "two slices of pizza": what is spoken of stands after "of"."""
-    if head not in _GROUPS | _DEPICTIONS | _UNITS:
-        return None
-    inner, end = _phrase(sentence, words, i)
+    head = outer.words[-1]
+    if not outer.determiner or words[end : end + 1] != ["of"] or head not in _CONTAINERS:
+        return outer, end
+    inner, inner_end = _phrase(sentence, words, end + 1)
     if inner is None:
-        return None
-    if head in _DEPICTIONS:
-        inner = replace(inner, scope="hypothetical")
-    elif head in _UNITS:
-        inner = replace(inner, unit=True)
-    elif inner.quantity is None:
-        inner = replace(inner, quantity=Quantity(2, exact=False))
-    start_of_all = sentence.tokens[start].start
+        return outer, end
+    scope = outer.scope if outer.determiner == "no" else inner.scope
+    quantity = inner.quantity
+    if head in ("pair", "pairs") and inner.words[-1] in PAIRS:
+        quantity = outer.quantity  # a pair of scissors is one thing
+    elif head in _GROUPS and quantity is None:
+        quantity = Quantity(2, exact=False)
     return replace(
-        inner, determiner=inner.determiner or determiner, start=start_of_all, first=start
-    ), end
+        inner,
+        determiner=inner.determiner or outer.determiner,
+        start=outer.start,
+        first=outer.first,
+        scope="hypothetical" if head in _DEPICTIONS else scope,
+        quantity=quantity,
+        unit=head in _UNITS,
+    ), inner_end
 
 
-def _opening(words: Sequence[str], i: int) -> tuple[str, Quantity | None, int]:
-    """Determiner, number, and where the words of the phrase begin."""
-    determiner, quantity, more = "", None, False
-    lower_bound = i >= 2 and list(words[i - 2 : i]) in (["at", "least"], ["more", "than"])
-    only = False
-    while i < len(words):
-        word = words[i]
-        number = _NUMBERS.get(word, int(word) if word.isdigit() else None)
-        if word in ("single", "only", "total"):
-            only = True
-        elif word in _MORE and (determiner or word in ("other", "another", "more", "additional")):
-            more = True
-            determiner = determiner or word
-        elif number is not None:
-            quantity = Quantity(number, exact=not lower_bound)
-            determiner = determiner or word
-        elif word in _VAGUE and (word not in ("couple", "pair") or determiner):
-            quantity = Quantity(_VAGUE[word], exact=False)
-            determiner = determiner or word
-        elif word in _DETERMINERS and not determiner:
-            determiner = word
-        elif word == "of" and quantity and determiner:
-            of_all = i + 1 < len(words) and words[i + 1] in _DEFINITE
-            if of_all or quantity.exact:
-                quantity = replace(quantity, exact=False)
-        elif word in _DEFINITE and words[i - 1] == "of" and quantity:
-            pass
-        else:
-            break
-        i += 1
-    if determiner == "both" and quantity is None:
-        quantity = Quantity(2, exact=True)
-    if only and quantity is None and determiner in ("a", "the"):
-        quantity = Quantity(1, exact=True)
-    if more and quantity:
-        quantity = replace(quantity, exact=False)
-    return determiner, quantity, i
+def _quantifies(run: Sequence[str], word: str) -> bool:
+    """Whether a word goes on with determiners and numbers: "a", "a total", "a total of"."""
+    if word in _DETERMINERS:
+        return _ONLY.issuperset(run) or run[-1] == "of"
+    if word == "of":
+        return "total" in run or any(_number(w) is not None or w in _VAGUE for w in run)
+    if word in ("different", "separate", "extra", "further"):
+        return bool(run)
+    return word in _ONLY or word in _MORE or word in _VAGUE or _number(word) is not None
+
+
+def _opening(run: Sequence[str], before: Sequence[str]) -> tuple[str, Quantity | None]:
+    """The determiner and the number that those words give."""
+    said = [word for word in run if word not in _ONLY]
+    determiner = said[0] if said else ""
+    numbers = [number for word in run if (number := _number(word)) is not None]
+    some = "of" in run and "total" not in run
+    exact = not some and _MORE.isdisjoint(run) and list(before) not in _AT_LEAST
+    if numbers:
+        return determiner, Quantity(numbers[-1], exact)
+    if vague := [_VAGUE[word] for word in run if word in _VAGUE]:
+        return determiner, Quantity(vague[-1], exact=False)
+    if determiner == "both":
+        return determiner, Quantity(2, exact)
+    if determiner in ("a", "the") and not {"single", "only"}.isdisjoint(run):
+        return determiner, Quantity(1, exact)
+    return determiner, None
+
+
+def _number(word: str) -> int | None:
+    return int(word) if word.isdecimal() else _NUMBERS.get(word)
 
 
 def _content_end(words: Sequence[str], start: int) -> int:
@@ -226,13 +221,20 @@ def _ends(words: Sequence[str], start: int, i: int) -> bool:
     following = words[i + 1] if i + 1 < len(words) else "."
     modifies = following[0].isalpha() and following not in _STOPS | _DETERMINERS
     if i == start:
-        return (word.endswith("ly") and not is_noun(word)) or (participle and not modifies)
+        return _adverb(word) or (participle and not modifies)
     previous = words[i - 1]
-    if is_plural(previous) and is_noun(previous) and not is_noun(word):
-        return True  # a plural hardly modifies: "dogs run", "bananas ripe for eating"
-    if word in _VERBS or word.endswith("ly"):
+    known = is_noun(previous)
+    if is_plural(previous) and (known or (i - 2 >= start and is_noun(words[i - 2]))):
+        return True  # a plural hardly modifies, nor does a verb: "dogs bear", "the dog enjoys cake"
+    if known and word in _NOUN_OR_VERB:
         return True
-    return participle and (is_noun(previous) or not modifies)
+    if word in _VERBS or _adverb(word):
+        return True
+    return participle and (known or not modifies)
+
+
+def _adverb(word: str) -> bool:
+    return word.endswith("ly") and not word.endswith(("fly", "mily", "elly", "lily"))
 
 
 def _joins_adjectives(words: Sequence[str], start: int, i: int) -> bool:

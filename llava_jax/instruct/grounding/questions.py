@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from llava_jax.instruct.grounding.finding import Finding
+from llava_jax.instruct.grounding.finding import Finding, Verdict
 from llava_jax.instruct.grounding.language import sentences
 from llava_jax.instruct.grounding.statements import Statement
 from llava_jax.instruct.grounding.words import words_of
@@ -11,14 +11,15 @@ from llava_jax.instruct.scene import Scene
 from llava_jax.instruct.turns import Turn
 
 RULE = "questions"
+_TELL = r"(?:\w+ly )?(?:tell|say|determine|know|identify|answer)"
 _UNANSWERED = re.compile(
-    r"\b(?:can(?:no|')?t be (?:determined|known|seen|inferred|identified)|cannot be \w+ed from|"
-    r"(?:is|are|was) not (?:mentioned|specified|stated|provided|given|described|possible to "
-    r"(?:tell|say|determine|know))|(?:isn't|aren't) (?:mentioned|specified|stated|provided)|"
-    r"(?:it is|it's) (?:unclear|not clear|unknown|impossible to (?:tell|say|determine|know))|"
-    r"(?:does not|doesn't) (?:mention|specify|state|provide|give|say|tell|offer)|"
-    r"no (?:information|mention|details?) (?:about|of|on|is|are)|"
-    r"(?:i|we) (?:cannot|can't|am unable to|are unable to) (?:tell|say|determine|see|know))\b",
+    r"\b(?:can(?:no|')?t be (?:\w+ly )?(?:determined|known|inferred|identified|answered)|"
+    r"(?:is|are|was) ?(?:not|n't) (?:mentioned|specified|stated)|"
+    rf"(?:not possible|impossible|unable) to {_TELL}|(?:i|we|one|you) can(?:no|')?t {_TELL}|"
+    r"(?:it is|it's) (?:unclear|not clear|unknown)|unanswerable|"
+    r"(?:image|picture|photo|scene) (?:does not|doesn't) (?:\w+ly )?"
+    r"(?:mention|specify|state|provide|say|tell|indicate)|"
+    r"no (?:information|mention|details?) (?:about|of|on|regarding))\b",
     re.IGNORECASE,
 )
 # What points at an image: a thing that both see, or the image itself.
@@ -44,7 +45,7 @@ _CHOICE = re.compile(r"\bor\b", re.IGNORECASE)
 
 
 def questions(scene: Scene, turns: Sequence[Turn]) -> list[Finding]:
-    """Fails answers that refuse at once; warns of a later refusal and of what needs no image.
+    """Fails answers that only refuse; warns of refusals with more, and of what needs no image.
 
     A question needs none if its answer repeats it, if it points at nothing in the image, or if it
     leads to its answer.
@@ -59,11 +60,12 @@ def questions(scene: Scene, turns: Sequence[Turn]) -> list[Finding]:
 
 
 def _unanswered(answer: Statement) -> Iterator[Finding]:
+    """A refusal that is all of the answer fails; where a guess follows, a person should look."""
+    only = len(re.findall(r"[.!?](?=\s|$)", answer.text)) <= 1
     for found in _UNANSWERED.finditer(answer.text):
-        first = not re.search(r"[.!?]\s", answer.text[: found.start()])
-        yield answer.finding(
-            RULE, "fail" if first else "warn", *found.span(), "the question has no certain answer"
-        )
+        verdict: Verdict = "fail" if only else "warn"
+        evidence = "the question has no certain answer"
+        yield answer.finding(RULE, verdict, *found.span(), evidence)
 
 
 def _blind(turn: Turn) -> Iterator[str]:

@@ -72,13 +72,13 @@ _FORMS: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (rf"(?:can|do) you see (?P<thing>(?:an? |any |some )?[\w -]+)\? -> {_YES_NO}", _presence),
     (
         r"how many (?P<thing>[\w -]+?) (?:are|is|can be|can you|do you) "
-        r"(?P<rest>[\w -]*)\? -> (?P<answer>\d+|\w+)\.?",
-        lambda m: f"There are {m['answer']} {m['thing']} {_whole(m['rest'])}.",
+        r"(?P<rest>[\w -]*)\? -> (?:there (?:is|are) )?(?:only |exactly )?(?P<answer>\w+)\.?",
+        lambda m: f"There are {m['answer'].lower()} {m['thing']} {_whole(m['rest'])}.",
     ),
     (
         rf"what (?:is the )?colou?r (?:is|are|of) the (?P<thing>[\w -]+?){_IN_IMAGE}\? -> "
         r"(?P<answer>\w+(?: and \w+)?)\.?",
-        lambda m: f"The {m['thing']} is {m['answer']}.",
+        lambda m: f"The {m['thing']} is {m['answer'].lower()}.",
     ),
     (
         rf"what is {_SIDE} the (?P<other>[\w -]+?){_IN_IMAGE}\? -> "
@@ -95,7 +95,7 @@ _FORMS: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (
         r"(?P<verb>is|are) (?P<subject>the [\w -]+?) "
         r"(?P<said>(?:to the (?:left|right) of|above|below) the [\w -]+)\? -> yes\b.*",
-        lambda m: f"{m['subject']} {m['verb']} {m['said']}.",
+        lambda m: f"{m['subject']} {m['verb'].lower()} {m['said']}.",
     ),
 )
 _READERS = tuple((re.compile(form, re.IGNORECASE), restated) for form, restated in _FORMS)
