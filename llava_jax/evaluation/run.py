@@ -15,7 +15,7 @@ from rich.table import Table
 
 from llava_jax.evaluation.probes import Figure, Probe
 from llava_jax.evaluation.scoring import Verdict, score
-from llava_jax.evaluation.statistics import Tally, difference_interval, ratio_interval, tally
+from llava_jax.evaluation.statistics import Tally, difference_interval, interval, tally
 from llava_jax.sheet import SheetItem, SheetLine
 
 GRAY = (128, 128, 128)  # what a blind model is shown
@@ -67,7 +67,7 @@ class ProbeRun:
         for name, sums in self.tallies.items():
             verdicts = [v for p, v in self._judged() if p.figure == FIGURES[name][0]]
             unparsed = sum(not verdict.parsed for verdict in verdicts)
-            figures[name] = asdict(ratio_interval(sums)) | {
+            figures[name] = asdict(interval(sums)) | {
                 "n": len(verdicts),
                 "unparsed": unparsed,
             }
