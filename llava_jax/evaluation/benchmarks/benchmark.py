@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from llava_jax.errors import UserError
 from llava_jax.evaluation.statistics import Tally, tally
-from llava_jax.instruct.importers.problems import Problems
+from llava_jax.problems import Problems
 
 # "paper": what the original's scripts compute, their quirks included. "strict": ours, where each
 # answer is read by stated rules, and one that they do not read is wrong.
