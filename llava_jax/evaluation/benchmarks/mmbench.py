@@ -7,6 +7,7 @@ import sys
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from zipfile import BadZipFile
 
 import openpyxl
 
@@ -79,7 +80,7 @@ class MmBench:
             return read_answers(path, questions, problems)
         try:
             sheet = openpyxl.load_workbook(path, read_only=True).active
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
             raise UserError(f"{path} cannot be read ({error}): give an xlsx file") from error
         with layout(path):
             header, *rows = sheet.iter_rows(values_only=True)

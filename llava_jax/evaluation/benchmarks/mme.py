@@ -38,7 +38,8 @@ class Mme:
 
     Perception is ten subtasks (of 2000 points), cognition four (of 800). Questions and truth come
     from the tables of the eval tool (SUBTASK.txt: image, question, truth, tab between them), there
-    or in the data folder itself, else from the texts beside the release's images. An id is the subtask, the image without its ending, the question.
+    or in the data folder itself, else from the texts beside the release's images. An id is the
+    subtask, the image without its ending, and the question.
     """
 
     name = "mme"

@@ -17,7 +17,6 @@ from llava_jax.evaluation.benchmarks.benchmark import (
 )
 from llava_jax.instruct.importers.problems import Problems
 
-
 _PROMPTS = "playground/data/eval/textvqa in LLaVA's eval.zip"
 
 
