@@ -36,7 +36,7 @@ class Verdict:
     """What a judge said of one item, its answers shown in one order.
 
     text: the judge's words; "" if there are none. marks: None where they cannot be read.
-    asked: how often the judge was asked; 0 for one that was to be read from a file and is not there.
+    asked: how often the judge was asked; 0 where a file of reviews holds none of the item.
     problem: why the judge gave no usable answer, as "timeout: no answer in 60 seconds".
     """
 
@@ -50,11 +50,18 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Judgement:
-    """All that one judge said: of each item a verdict in one order, or in both."""
+    """All that one judge said: of each item a verdict in one order, or in both.
+
+    judge: family:model, or another name where that is not known.
+    """
 
     judge: str
     items: tuple[Item, ...]
     verdicts: tuple[Verdict, ...]
+
+    @property
+    def family(self) -> str:
+        return self.judge.partition(":")[0]
 
     @cached_property
     def marks(self) -> dict[str, Marks]:
