@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from llava_jax.errors import UserError
 from llava_jax.evaluation.judge.judgement import ORDERS, Item, Judgement, Marks, Order, Verdict
@@ -32,6 +32,7 @@ class Judge:
         return f"{self.family}:{self.endpoint.model}"
 
 
+@runtime_checkable
 class Method(Protocol):
     """How items are put to a judge. asks: how often, at most, until a verdict can be read."""
 

@@ -34,22 +34,18 @@ def effective_votes(
 
         n / (1 + (n - 1) r), r the mean correlation of two judges' errors, taken as 0 to 1
 
-    (Kish's design effect). An error is a judge's preference (1 for the candidate, 0 for the
-    reference) less the truth: people's preference by item. Without a truth r is the correlation of
-    the preferences themselves, which agree also where all are right: the result is a lower bound.
-    A judge who always says the same correlates with all: it adds no vote.
+    (Kish's design effect). An error is how far a judge's preference (1 for the candidate, 0 for
+    the reference) is from the truth: people's preference by item. Without a truth r is the
+    correlation of the preferences themselves, which agree also where all are right: the result is
+    a lower bound. A judge who always says the same correlates with all: it adds no vote.
     """
     n = len(judgements)
     if n < 2:
         return float(n)
     known = set.intersection(*(set(judgement.marks) for judgement in judgements))
     shared = sorted(known if truth is None else known & set(truth))
-    errors = np.array(
-        [
-            [preference(j.marks[id]) - (truth or {}).get(id, 0.0) for id in shared]
-            for j in judgements
-        ]
-    )
+    said = np.array([[preference(judge.marks[id]) for id in shared] for judge in judgements])
+    errors = said if truth is None else np.abs(said - [truth[id] for id in shared])
     with np.errstate(invalid="ignore", divide="ignore"):
         correlations = np.nan_to_num(np.corrcoef(errors), nan=1.0)
     mean = float(np.clip(correlations[~np.eye(n, dtype=bool)].mean(), 0, 1))

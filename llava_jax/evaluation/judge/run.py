@@ -6,7 +6,7 @@ from typing import Any
 
 from llava_jax.evaluation.judge.agreement import Ratings, agreement
 from llava_jax.evaluation.judge.asking import Judge, Method, judge_items
-from llava_jax.evaluation.judge.canaries import canaries, failures, shares
+from llava_jax.evaluation.judge.canaries import canaries, failures, ranked_rightly
 from llava_jax.evaluation.judge.judgement import Item, Judgement
 from llava_jax.evaluation.judge.panel import effective_votes, pooled, self_preference, warnings
 from llava_jax.evaluation.judge.preference import length_controlled_win_rate
@@ -18,7 +18,7 @@ from llava_jax.remote.store import AnswerStore
 
 @dataclass(frozen=True)
 class JudgeRun:
-    """What a judge said of the items, and how it ranked the canaries (canaries.shares)."""
+    """What a judge said of the items, and how it ranked the canaries (share by kind)."""
 
     judgement: Judgement
     canaries: dict[str, float]
@@ -54,7 +54,7 @@ def run_judge(
     kinds = canaries(items)
     known = [item for of_kind in kinds.values() for item in of_kind]
     judgement = judge_items([*items, *known], judge, method, store, budget)
-    return JudgeRun(judgement.of(items), shares(kinds, judgement.of(known)))
+    return JudgeRun(judgement.of(items), ranked_rightly(kinds, judgement.of(known)))
 
 
 def panel_report(

@@ -148,5 +148,5 @@ def test_files_that_do_not_fit(tmp_path: Path) -> None:
     (tmp_path / "context.jsonl").write_text('{"image": ')
     with pytest.raises(UserError, match=r"context.jsonl is damaged"):
         LLAVA_BENCH_WILD.load(tmp_path)
-    with pytest.raises(UserError, match="qa90_questions.jsonl: github.com/haotian-liu/LLaVA"):
+    with pytest.raises(UserError, match=r"qa90_questions.jsonl: github.com/haotian-liu/LLaVA"):
         LLAVA_BENCH_COCO.load(tmp_path)
