@@ -27,6 +27,7 @@ from llava_jax.evaluation.judge.agreement_measures import (
 from llava_jax.instruct.importers.problems import Problems
 
 Ratings = dict[str, dict[str, float]]  # rater -> item -> rating
+Row = tuple[str, str, str, float]  # where it stands, item, rater, rating
 
 _LEVELS: tuple[Level, ...] = ("nominal", "ordinal", "interval")
 _COLUMNS = {"item", "rater", "rating"}
@@ -81,7 +82,18 @@ def agreement(ratings: Ratings, judged: Mapping[str, float]) -> dict[str, float 
     return {"items": len(items), "raters": len(pairs), **known}
 
 
-Row = tuple[str, str, str, float]  # where it stands, item, rater, rating
+def people_prefer(ratings: Ratings) -> dict[str, float] | None:
+    """People's mean preference for the candidate's answer by item.
+
+    None where the ratings are none from 0 (the reference's is better) to 1, as votes are.
+    """
+    by_item: dict[str, list[float]] = {}
+    for of_rater in ratings.values():
+        for item, rating in of_rater.items():
+            by_item.setdefault(item, []).append(rating)
+    if not by_item or not all(0 <= r <= 1 for of_item in by_item.values() for r in of_item):
+        return None
+    return {item: float(np.mean(of_item)) for item, of_item in by_item.items()}
 
 
 def _csv_rows(path: Path, problems: Problems) -> Iterator[Row]:
@@ -105,7 +117,7 @@ def _csv_rows(path: Path, problems: Problems) -> Iterator[Row]:
 def _votes(path: Path, problems: Problems) -> Iterator[Row]:
     for number, row in read_lines(path, problems):
         where = f"{path.name} line {number}"
-        if "request" in row and row.get("vote") in _VOTES:
+        if "request" in row and str(row.get("vote")) in _VOTES:
             yield where, str(row["request"]), str(row.get("rater", "web")), _VOTES[row["vote"]]
         else:
             problems.note("line that is no vote", where)

@@ -4,13 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from llava_jax.evaluation.judge.agreement import Ratings, agreement
+from llava_jax.evaluation.judge.agreement import Ratings, agreement, people_prefer
 from llava_jax.evaluation.judge.asking import Judge, Method, judge_items
 from llava_jax.evaluation.judge.canaries import canaries, failures, ranked_rightly
 from llava_jax.evaluation.judge.judgement import Item, Judgement
 from llava_jax.evaluation.judge.panel import effective_votes, pooled, self_preference, warnings
 from llava_jax.evaluation.judge.preference import length_controlled_win_rate
 from llava_jax.evaluation.judge.relative import win_rates
+from llava_jax.evaluation.judge.verdicts import UNREAD
 from llava_jax.evaluation.statistics import Tally, interval
 from llava_jax.remote.budget import Budget
 from llava_jax.remote.store import AnswerStore
@@ -80,7 +81,7 @@ def panel_report(
         "warnings": warnings(names, families.candidate, families.training)
         + [reason for run in runs for reason in run.void],
         "circular": any(run.judgement.family in families.training for run in runs),
-        "effective_votes": effective_votes(usable),
+        "effective_votes": effective_votes(usable, people_prefer(ratings or {})),
         "self_preference": {
             name: asdict(gap)
             for name, gap in self_preference(usable, families.candidate, families.reference).items()
@@ -116,6 +117,7 @@ def _figures(judgement: Judgement, figures: Figures, show: bool) -> dict[str, An
         "verdicts": len(judgement.verdicts),
         "invalid": judgement.invalid,
         "invalid_share": judgement.invalid_share,
+        "averaged_in_unread": sum(v.marks == UNREAD for v in judgement.verdicts),  # by the paper
         "flip_rate": judgement.flip_rate,
         "first_place_gain": judgement.first_place_gain,
     }

@@ -8,7 +8,7 @@ import pytest
 import scipy.stats
 
 from llava_jax.errors import UserError
-from llava_jax.evaluation.judge.agreement import agreement, read_ratings
+from llava_jax.evaluation.judge.agreement import agreement, people_prefer, read_ratings
 from llava_jax.evaluation.judge.agreement_measures import (
     cohens_kappa,
     krippendorffs_alpha,
@@ -79,13 +79,20 @@ def test_votes_of_the_web_page(tmp_path: Path) -> None:
     votes = [
         {"request": "r1", "vote": "up", "question": "Q?", "answer": "A."},
         {"request": "r2", "vote": "down", "question": "Q?", "answer": "B.", "rater": "ann"},
-        {"request": "r3", "vote": "perhaps"},
+        {"request": "r3", "vote": ["up"]},
     ]
     file = tmp_path / "votes.jsonl"
     file.write_text("".join(json.dumps(vote) + "\n" for vote in votes))
     problems = Problems()
     assert read_ratings(file, problems) == {"web": {"r1": 1.0}, "ann": {"r2": 0.0}}
     assert problems.counts == {"line that is no vote": 1}
+
+
+def test_preferences_of_people() -> None:
+    votes = {"ann": {"a": 1.0, "b": 0.0}, "bob": {"a": 0.0}}
+    assert people_prefer(votes) == {"a": 0.5, "b": 0.0}
+    assert people_prefer(votes | {"eve": {"a": 7.0}}) is None  # marks are no preferences
+    assert people_prefer({}) is None
 
 
 @pytest.mark.parametrize(

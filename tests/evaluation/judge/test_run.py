@@ -71,6 +71,7 @@ def test_an_honest_judge(tmp_path: Path) -> None:
     assert report["overall"]["value"] == pytest.approx(3 / 9)
     assert list(report["categories"]) == ["conv"]
     assert (report["n"], report["verdicts"], report["invalid"]) == (12, 24, 0)
+    assert report["averaged_in_unread"] == 0
     assert (report["flip_rate"], report["first_place_gain"]) == (0, 0)
     assert (report["void"], report["warnings"], report["circular"]) == ("", [], False)
     json.dumps(report)
