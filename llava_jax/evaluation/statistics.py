@@ -59,7 +59,7 @@ def tally(
     """
     names, index = np.unique(np.asarray(clusters), return_inverse=True)
     sums = [np.bincount(index, column, len(names)) for column in columns]
-    return Tally(np.stack(sums, axis=1), of)
+    return Tally(np.stack(sums, axis=1).astype(float), of)
 
 
 def interval(figure: Tally, seed: int = 0) -> Interval:
@@ -69,6 +69,8 @@ def interval(figure: Tally, seed: int = 0) -> Interval:
     interval for that many clusters is given instead.
     """
     value = figure.value
+    if not len(figure.sums):
+        return NOTHING
     if figure.of is ratio and value in (0.0, 1.0):
         counted = int((figure.sums[:, 1] > 0).sum())
         return Interval(value, *wilson(int(value) * counted, counted)) if counted else NOTHING
@@ -125,7 +127,9 @@ def _resampled(figure: Tally, seed: int) -> Float[np.ndarray, " draws"]:
     """The figure of each bootstrap draw; the same seed and clusters draw the same clusters."""
     rng = np.random.default_rng(seed)
     clusters = len(figure.sums)
-    values = np.empty(DRAWS)
+    values = np.zeros(DRAWS)
+    if not clusters:
+        return values
     for start in range(0, DRAWS, BLOCK):
         drawn = rng.integers(clusters, size=(BLOCK, clusters))
         values[start : start + BLOCK] = figure.of(figure.sums[drawn].sum(axis=1))

@@ -88,6 +88,12 @@ def test_unanimous_answers_still_have_a_width() -> None:
     assert interval(nothing_named) == NOTHING
 
 
+def test_of_no_questions_nothing_is_known() -> None:
+    figure = tally([], [], [], of=lambda sums: sums[..., 0])
+    assert interval(figure) == NOTHING
+    assert detectable_difference(figure) == 0
+
+
 def test_differences_are_paired() -> None:
     rng = np.random.default_rng(4)
     hard = rng.random(300) < 0.5

@@ -51,6 +51,7 @@ class Score:
     """metric: what the figures are, e.g. "accuracy", in percent unless it says otherwise.
 
     marks: one a question, in their order. figures: further ones by name ("yes ratio", ...).
+    void: a sentence why `overall` must not be shown as a result; "" if it may.
     """
 
     metric: str
@@ -58,6 +59,7 @@ class Score:
     categories: Mapping[str, Tally]
     marks: tuple[Mark, ...]
     figures: Mapping[str, Tally]
+    void: str = ""
 
     @property
     def invalid(self) -> int:
