@@ -32,7 +32,7 @@ COCO_FILES = (
 
 def scene_questions(scenes: Sequence[Scene], images: Path) -> Iterator[Question]:
     """Of each scene what it has: a quad of colours, one of places across and one of heights, a
-    choice of places in both orders, a pair of counts and a quad of negations.
+    choice of sides in all orders, a pair of counts and a quad of negations.
     """
     rng = random.Random(f"{SEED}/failures")
     present = [label for scene in scenes for label in sorted(_labels(scene))]
@@ -128,10 +128,12 @@ def _place_quad(
 
 
 def _choice_of_side(fact: Fact, ask: _Asker) -> Iterator[Question]:
-    a, b = noun(fact.subject), noun(fact.other)
-    for sides in (("left", "right"), ("right", "left")):
-        words = f"Is the {a} to the {sides[0]} or to the {sides[1]} of the {b}?"
-        yield ask(words, fact.truth, ("choice of side",), "choice of side, both orders", sides)
+    """In both orders and of both things: no habit of a side or of a place in the question wins."""
+    a, b, o = noun(fact.subject), noun(fact.other), fact.truth
+    for thing, other, truth in ((a, b, o), (b, a, OPPOSITE[o])):
+        for sides in (("left", "right"), ("right", "left")):
+            words = f"Is the {thing} to the {sides[0]} or to the {sides[1]} of the {other}?"
+            yield ask(words, truth, ("choice of side",), "choice of side, all orders", sides)
 
 
 def _counts(scene: Scene, ask: _Asker, rng: random.Random) -> Iterator[Question]:
