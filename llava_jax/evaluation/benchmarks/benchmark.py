@@ -26,7 +26,7 @@ class Question:
     id: unique within the benchmark; joins answers. prompt: all its words, without an image marker.
     images: files, or their bytes where the benchmark's file holds them. truth: what the benchmark's
     scorer compares with. cluster: what it shares with other questions, mostly the image. groups:
-    the categories that it counts in.
+    the categories that it counts in. crop: x, y, width, height in pixels of what is shown of them.
     """
 
     id: str
@@ -35,6 +35,7 @@ class Question:
     truth: Any
     cluster: str
     groups: tuple[str, ...] = ()
+    crop: tuple[int, int, int, int] | None = None
 
 
 @dataclass(frozen=True)

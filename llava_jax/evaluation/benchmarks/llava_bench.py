@@ -14,7 +14,7 @@ from llava_jax.evaluation.judge.judgement import Item, Judgement, Marks, Verdict
 from llava_jax.evaluation.judge.relative import relative_scores, win_rates
 from llava_jax.evaluation.judge.verdicts import HIGHEST, UNREAD, read_as_the_paper, read_marks
 from llava_jax.evaluation.statistics import tally
-from llava_jax.instruct.importers.problems import Problems
+from llava_jax.problems import Problems
 
 STORED = "stored reviews"  # who judged, where a file of reviews does not say
 _COCO = "github.com/haotian-liu/LLaVA, playground/data/coco2014_val_qa_eval/"

@@ -24,7 +24,7 @@ from llava_jax.evaluation.judge.agreement_measures import (
     krippendorffs_alpha,
     spearman,
 )
-from llava_jax.instruct.importers.problems import Problems
+from llava_jax.problems import Problems
 
 Ratings = dict[str, dict[str, float]]  # rater -> item -> rating
 Row = tuple[str, str, str, float]  # where it stands, item, rater, rating

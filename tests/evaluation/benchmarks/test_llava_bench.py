@@ -12,7 +12,7 @@ from llava_jax.evaluation.benchmarks.llava_bench import (
     LLAVA_BENCH_WILD,
     LlavaBench,
 )
-from llava_jax.instruct.importers.problems import Problems
+from llava_jax.problems import Problems
 
 # review -> percent over all, conv, detail, complex: llava_bench_wild/README.md
 PUBLISHED = {

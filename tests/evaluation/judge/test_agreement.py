@@ -14,7 +14,7 @@ from llava_jax.evaluation.judge.agreement_measures import (
     krippendorffs_alpha,
     spearman,
 )
-from llava_jax.instruct.importers.problems import Problems
+from llava_jax.problems import Problems
 
 # Krippendorff, Computing Krippendorff's Alpha-Reliability (2011), section C: four observers.
 OBSERVERS = ["123321412...", "12332241 25.3".replace(" ", ""), ".3332342251.", "12332441251."]

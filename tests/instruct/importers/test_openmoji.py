@@ -144,3 +144,19 @@ def test_every_kind_has_its_own_colored_picture(pocket_font: Path) -> None:
             assert pixels[:, 3].max() == 255
             if look.color not in (None, "white", "gray"):
                 assert np.ptp(pixels[:, :3].astype(int), axis=1).max() > 60
+
+
+def test_binding_scenes_hold_two_kinds_whose_colors_could_be_swapped() -> None:
+    colors_of = {name: {look.color for look in kind.looks} for name, kind in KINDS.items()}
+    seen = set()
+    for scene in drawn_scenes(60, "binding"):
+        a, b = scene.entities
+        o, p = a.attributes["color"], b.attributes["color"]
+        assert a.label != b.label
+        assert o != p
+        assert {o, p} <= colors_of[a.label] & colors_of[b.label]
+        seen |= {(a.label, o), (b.label, p)}
+    assert {label for label, _ in seen} == {"book", "heart", "circle", "square"}
+    alone = SceneStyle(size=64, kinds=("dog", "heart"))
+    with pytest.raises(UserError, match="share two colors"):
+        draw_scene(np.random.default_rng(0), alone, rectangles(alone), "binding")
