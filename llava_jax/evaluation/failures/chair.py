@@ -10,7 +10,7 @@ from llava_jax.evaluation.benchmarks.benchmark import Mark, Mode, Question, Scor
 from llava_jax.evaluation.failures.scenes import COCO_FILES
 from llava_jax.evaluation.scoring import words_in
 from llava_jax.evaluation.statistics import Tally, tally
-from llava_jax.instruct.importers.coco import CocoFiles, read_scenes
+from llava_jax.instruct.importers.coco import CocoFiles, read_whole
 from llava_jax.instruct.scene import Scene
 from llava_jax.instruct.teacher.wording import DETAIL_QUESTIONS
 from llava_jax.problems import Problems
@@ -47,7 +47,7 @@ class Chair:
                 truth=_things(scene),
                 cluster=scene.id,
             )
-            for scene in read_scenes(files)
+            for scene in read_whole(files)
         ]
 
     def answers(

@@ -10,7 +10,7 @@ from llava_jax.errors import UserError
 from llava_jax.evaluation.benchmarks.benchmark import SHORT, Question, required
 from llava_jax.evaluation.benchmarks.pope import SPLITS, Pope
 from llava_jax.evaluation.failures.scenes import COCO_FILES
-from llava_jax.instruct.importers.coco import CocoFiles, read_scenes
+from llava_jax.instruct.importers.coco import CocoFiles, read_whole
 from llava_jax.instruct.nouns import with_article
 from llava_jax.instruct.scene import Scene
 
@@ -27,7 +27,7 @@ class ScenePope(Pope):
     def load(self, data: Path) -> list[Question]:
         required(data, self.files)
         files = CocoFiles.in_folder(data)
-        questions = pope_questions(read_scenes(files), files.images, SEED)
+        questions = pope_questions(read_whole(files), files.images, SEED)
         if not questions:
             raise UserError(f"no image of {data} shows {EACH} kinds of things: give other scenes")
         return questions

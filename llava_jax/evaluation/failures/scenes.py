@@ -15,7 +15,7 @@ from pathlib import Path
 from llava_jax.evaluation.benchmarks.benchmark import SHORT, File, Question
 from llava_jax.evaluation.failures.grouped import YES_NO, Asked, Grouped
 from llava_jax.instruct.facts.image import Fact, label_counts, relation_facts
-from llava_jax.instruct.importers.coco import CocoFiles, read_scenes
+from llava_jax.instruct.importers.coco import CocoFiles, read_whole
 from llava_jax.instruct.nouns import NUMBERS, counted, noun, plural, with_article
 from llava_jax.instruct.scene import Scene
 
@@ -187,7 +187,7 @@ def _colored(scene: Scene) -> set[tuple[str, str]]:
 
 def _of_folder(data: Path) -> Iterator[Question]:
     files = CocoFiles.in_folder(data)
-    yield from scene_questions(read_scenes(files), files.images)
+    yield from scene_questions(read_whole(files), files.images)
 
 
 # Half of what counts in the headline is "yes"; gaps are 0 for a model that binds, or sees nothing.
