@@ -42,7 +42,7 @@ class Chair:
         return [
             Question(
                 id=scene.id,
-                prompt=DETAIL_QUESTIONS[0],
+                prompt=DETAIL_QUESTIONS["image"][0],
                 images=(files.images / scene.image,),
                 truth=_things(scene),
                 cluster=scene.id,
