@@ -19,7 +19,7 @@ from transformers import LlavaConfig as TheirConfig
 
 from llava_jax import partition
 from llava_jax.config import Optimizer
-from llava_jax.inference import generate, sampling
+from llava_jax.inference import programs
 from llava_jax.inference.engine import in_compute_dtype
 from llava_jax.models.compute import Compute
 from llava_jax.models.llava import Llava, LlavaConfig
@@ -168,31 +168,25 @@ class Ours:
             "image_slots": self.work.batch["image_slots"][:rows, :PROMPT],
             "lengths": np.full(rows, PROMPT, np.int32),
         }
-        limits = generate.Limits(
-            sampling.stack([sampling.SamplingParams()] * rows),
-            jnp.full(rows, 64, jnp.int32),
-            jnp.full((rows, 1), generate.NOTHING, jnp.int32),
-        )
 
         def once() -> float:
             pixels = self.work.pixels[:rows]
-            features = generate.encode_images(self.config, self.compute, params, pixels)
-            state = generate.prefill(
-                self.config, self.compute, params, batch | {"features": features[:, None]}, limits
+            tokens = programs.see(self.config, self.compute, params, pixels)
+            logits, read = programs.prefill(
+                self.config, self.compute, params, batch | {"image_tokens": tokens}
             )
-            jax.block_until_ready(state)
-            return float(state.token[0])
+            jax.block_until_ready(read)
+            return float(jnp.argmax(logits[0]))
 
         return once
 
     def tower(self) -> Program:
         """Features of images; their mean size."""
+        look = jax.jit(lambda p, x: self.model.apply({"params": p}, x, method="encode_images"))
         params = jax.device_put(in_compute_dtype(self.params, self.compute))
 
         def once() -> float:
-            features = generate.encode_images(
-                self.config, self.compute, params, self.work.pixels
-            ).block_until_ready()
+            features = look(params, self.work.pixels).block_until_ready()
             return float(jnp.abs(features.astype(jnp.float32)).mean())
 
         return once

@@ -18,9 +18,7 @@ from rich.table import Table
 
 from llava_jax.conversion.trial import NEW_TOKENS, Outcome, Trial, make_trial
 from llava_jax.errors import UserError
-from llava_jax.inference import generate, sampling
-from llava_jax.inference.generate import Limits
-from llava_jax.inference.sampling import SamplingParams
+from llava_jax.inference.programs import greedy
 from llava_jax.models.compute import Compute
 from llava_jax.models.llava import Llava
 from llava_jax.text.tokenizer import Tokenizer
@@ -72,35 +70,18 @@ def run_here(llava: StoredLlava, trial: Trial, dtype: Any) -> Outcome:
     # Norms and positions stay as exact as they are stored; the model casts what it multiplies.
     params = load(llava, placement=lambda path, shape: device)
     model, length = Llava(llava.config, compute), len(trial.prompt.tokens)
-    features = generate.encode_images(llava.config, compute, params, jnp.asarray(trial.views))
     row = {"tokens": trial.prompt.tokens, "image_slots": trial.prompt.image_slots}
     batch = {name: jnp.asarray(np.stack([value] * 2)) for name, value in row.items()}
-    batch["features"] = jnp.stack([features] * 2)
+    batch["images"] = jnp.stack([jnp.asarray(trial.views)] * 2)
     places = jnp.stack([jnp.arange(length)] * 2)
     full = batch | {"positions": places, "segments": jnp.ones_like(places)}
     logits = jax.jit(model.apply)({"params": params}, full)[0]
     batch["lengths"] = jnp.full(2, length, jnp.int32)
-    tokens = _greedy(llava, compute, params, batch, length)
+    tokens = greedy(llava.config, compute, params, batch, NEW_TOKENS)[0].tolist()
     outcome = Outcome(np.asarray(logits, np.float32), tokens)
     del params, full, batch
     gc.collect()
     return outcome
-
-
-def _greedy(
-    llava: StoredLlava, compute: Compute, params: Any, batch: dict[str, Any], length: int
-) -> list[int]:
-    limits = Limits(
-        sampling.stack([SamplingParams()] * 2),
-        jnp.full(2, NEW_TOKENS, jnp.int32),
-        jnp.full((2, 1), generate.NOTHING, jnp.int32),
-    )
-    state = generate.prefill(llava.config, compute, params, batch, limits)
-    first = int(state.token[0])
-    state = generate.grow(state, length + NEW_TOKENS)
-    stopped, steps = np.zeros(2, bool), np.int32(NEW_TOKENS - 1)
-    _, tokens = generate.decode(llava.config, compute, params, state, limits, stopped, steps)
-    return [first, *np.asarray(tokens)[0, : NEW_TOKENS - 1].tolist()]
 
 
 def differences(source: Outcome, target: Outcome) -> dict[str, Any]:

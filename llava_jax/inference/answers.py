@@ -1,7 +1,13 @@
 """From generated tokens to the text of an answer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
+import numpy as np
+from jaxtyping import Float, Int32, Int64
+
+from llava_jax.inference.sampling import SamplingParams
 from llava_jax.text.tokenizer import StreamDecoder, Tokenizer
 
 
@@ -50,3 +56,75 @@ class AnswerText:
             if any(stop.startswith(self._held[-length:]) for stop in self._stops):
                 return length
         return 0
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A request made ready.
+
+    tokens: of the prompt, with the places of its images. identities: what each of them is, equal
+    only for equal tokens and equal parts of equal images: what a cache is searched by.
+    image_slots: which of `image_tokens` stands at each place, as in `Llava`'s batch.
+    most: tokens that may be generated. ends: tokens that end the answer.
+    """
+
+    tokens: Int32[np.ndarray, " length"]
+    identities: Int64[np.ndarray, "length 2"]
+    image_slots: Int32[np.ndarray, " length"]
+    image_tokens: Float[np.ndarray, "slots d"]
+    sampling: SamplingParams
+    most: int
+    ends: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Token:
+    """A generated token; its log-probability and the likeliest others', where asked for."""
+
+    id: int
+    logprob: float = 0.0
+    others: tuple[tuple[int, float], ...] = ()
+
+
+class Writing:
+    """An answer on its way: what the scheduler adds to, and whoever asked reads.
+
+    Both may be threads of their own: text and tokens only grow, and `done` is set last.
+    """
+
+    def __init__(
+        self, prompt: Prompt, text: AnswerText, notify: Callable[["Writing"], None] | None = None
+    ):
+        """notify: called after every change, by the scheduler's thread."""
+        self.prompt, self.text = prompt, text
+        self.tokens: list[Token] = []
+        self.ended: Literal["", "stop", "length", "cancelled"] = ""
+        self._notify = notify
+
+    @property
+    def done(self) -> bool:
+        return bool(self.ended)
+
+    def push(self, token: Token) -> None:
+        """Takes the next token; what comes after the end is left out."""
+        if self.done:
+            return
+        self.tokens.append(token)
+        self.text.push(token.id)
+        if self.text.stopped or token.id in self.prompt.ends:
+            self._end("stop")
+        elif len(self.tokens) >= self.prompt.most:
+            self._end("length")
+        elif self._notify:
+            self._notify(self)
+
+    def cancel(self) -> None:
+        """Ends it here: nobody waits for the rest."""
+        if not self.done:
+            self._end("cancelled")
+
+    def _end(self, how: Literal["stop", "length", "cancelled"]) -> None:
+        self.text.finish()
+        self.ended = how
+        if self._notify:
+            self._notify(self)

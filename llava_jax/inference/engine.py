@@ -1,28 +1,31 @@
 """The engine: conversations with images in, answers out; what chat and evaluation run on."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int32
+from jaxtyping import Float, Int64
 
 from llava_jax import partition
 from llava_jax.errors import UserError
-from llava_jax.inference import generate, sampling
-from llava_jax.inference.answers import AnswerText
-from llava_jax.inference.generate import Limits
+from llava_jax.inference.answers import AnswerText, Prompt, Writing
 from llava_jax.inference.sampling import SamplingParams
-from llava_jax.inference.sight import Picture, Sight, content_key
+from llava_jax.inference.scheduler import Scheduler, Shapes
+from llava_jax.inference.sight import Picture, Sight, content_key, power_of_two
 from llava_jax.models.compute import Compute
 from llava_jax.models.llava import LlavaConfig
-from llava_jax.text.encode import Encoded, ImageLayout, encode_prompt, expand_images
+from llava_jax.text.encode import (
+    NEWLINE,
+    Encoded,
+    Expanded,
+    ImageLayout,
+    encode_prompt,
+    expand_images,
+)
 from llava_jax.text.templates import IMAGE, USER, Template, Turn, get_template, with_images
 from llava_jax.text.tokenizer import Tokenizer
-
-_STREAM_STEPS = 8  # tokens between two pieces of a streamed answer
 
 Progress = Callable[[int, int], None]  # requests done, requests in all
 
@@ -68,49 +71,6 @@ class Answer:
     prompt_tokens: int
 
 
-@dataclass(frozen=True)
-class _Prompt:
-    """A request made ready: positions of its prompt, and the keys of its images' features."""
-
-    request: Request
-    tokens: Int32[np.ndarray, " length"]
-    image_slots: Int32[np.ndarray, " length"]
-    images: list[str]
-    most: int  # tokens that may be generated
-
-
-class _Writing:
-    """An answer on its way."""
-
-    def __init__(self, prompt: _Prompt, text: AnswerText):
-        self.prompt = prompt
-        self.text = text
-        self.tokens: list[int] = []
-        self.done = False
-
-    def push(self, tokens: Iterable[int], done: bool) -> str:
-        """Takes the row's newest tokens; returns the text they make certain."""
-        if self.done:
-            return ""
-        piece = ""
-        for token in tokens:
-            if token == generate.NOTHING or self.text.stopped:
-                break
-            self.tokens.append(token)
-            piece += self.text.push(token)
-        self.done = done or self.text.stopped
-        return piece + self.text.finish() if self.done else piece
-
-    def answer(self, end_tokens: Sequence[int]) -> Answer:
-        stopped = self.text.stopped or self.tokens[-1] in end_tokens
-        return Answer(
-            self.text.text,
-            self.tokens,
-            "stop" if stopped else "length",
-            len(self.prompt.tokens),
-        )
-
-
 class Engine:
     """Answers requests with one model, in batches of static shapes.
 
@@ -144,50 +104,62 @@ class Engine:
         self._as_trained = as_trained
         self._end_tokens, self._end_strings = _ends(self.template, tokenizer, as_trained)
         self._sight = Sight(config, self._params, compute, image_mode)
+        self._schedulers: dict[Shapes, Scheduler] = {}
 
     def generate(
         self,
         requests: Sequence[Request],
         *,
-        batch_rows: int = 32,
+        slots: int = 32,
         progress: Progress | None = None,
     ) -> list[Answer]:
         """Answers in the order of the requests.
 
-        batch_rows: requests answered together, rounded up to one of a few numbers.
+        slots: requests answered at a time.
 
         Raises:
           UserError: a request whose prompt does not fit the model, whose images are not as many as
             its markers, or cannot be read.
         """
-        prompts = self._prepare(requests)
-        order = sorted(
-            range(len(prompts)),
-            key=lambda i: (prompts[i].most, len(prompts[i].tokens)),
-            reverse=True,
-        )
-        # All batches of a call have the same rows: a wide batch costs less than another program.
-        rows = generate.bucket(min(batch_rows, len(prompts)), generate.FEWEST_ROWS)
-        answers: dict[int, Answer] = {}
-        for first in range(0, len(order), rows):
-            chosen = order[first : first + rows]
-            writings = [self._writing(prompts[i]) for i in chosen]
-            for _ in self._run(writings, rows, generate.CHUNK):
-                pass
-            for i, writing in zip(chosen, writings, strict=True):
-                answers[i] = writing.answer(self._end_tokens)
-            if progress:
-                progress(len(answers), len(prompts))
-        return [answers[i] for i in range(len(prompts))]
+        prompts = self.prepare(requests)
+        writings = [self.writing(*pair) for pair in zip(requests, prompts, strict=True)]
+        scheduler = self.scheduler(Shapes(slots=power_of_two(min(slots, len(requests)), 2)))
+        for writing in writings:
+            scheduler.submit(writing)
+        going, done = True, 0
+        while going:
+            going = scheduler.step()
+            if progress and (now := sum(writing.done for writing in writings)) > done:
+                progress(done := now, len(writings))
+        return [answer_of(writing) for writing in writings]
 
     def stream(self, request: Request) -> Iterator[str]:
         """The pieces of one answer while it is being generated; errors as for `generate`."""
-        writing = self._writing(*self._prepare([request]))
-        for (piece,) in self._run([writing], generate.FEWEST_ROWS, _STREAM_STEPS):
-            if piece:
-                yield piece
+        (prompt,) = self.prepare([request])
+        writing = self.writing(request, prompt)
+        scheduler, given = self.scheduler(Shapes(slots=2)), 0
+        scheduler.submit(writing)
+        try:
+            while scheduler.step() or given < len(writing.text.text):
+                piece = writing.text.text[given:]
+                given += len(piece)
+                if piece:
+                    yield piece
+        finally:
+            writing.cancel()  # where the reader has left
 
-    def _prepare(self, requests: Sequence[Request]) -> list[_Prompt]:
+    def scheduler(self, shapes: Shapes) -> Scheduler:
+        """The one of these shapes; what it holds of former prompts shortens the next."""
+        if shapes not in self._schedulers:
+            self._schedulers[shapes] = Scheduler(self.config, self.compute, self._params, shapes)
+        return self._schedulers[shapes]
+
+    def warm_up(self, progress: Progress) -> None:
+        """Compiles what looks at images; a scheduler warms up on its own."""
+        self._sight.warm_up(progress)
+
+    def prepare(self, requests: Sequence[Request]) -> list[Prompt]:
+        """Prompts of requests, their images seen; errors as for `generate`."""
         keys = [[content_key(image) for image in request.images] for request in requests]
         images = {
             key: image
@@ -195,13 +167,24 @@ class Engine:
             for key, image in zip(names, request.images, strict=True)
         }
         layouts = self._sight.layouts(images)
-        prompts = [self._prompt(*pair, layouts) for pair in zip(requests, keys, strict=True)]
-        self._sight.see(images, layouts)
-        return prompts
+        expanded = [self._expanded(*pair, layouts) for pair in zip(requests, keys, strict=True)]
+        seen = self._sight.see(images, layouts)
+        return [
+            self._prompt(request, names, prompt, seen)
+            for request, names, prompt in zip(requests, keys, expanded, strict=True)
+        ]
 
-    def _prompt(
+    def writing(
+        self, request: Request, prompt: Prompt, notify: Callable[[Writing], None] | None = None
+    ) -> Writing:
+        """An answer that has not begun, for a scheduler."""
+        stops = (*request.stops, *self._end_strings)
+        return Writing(prompt, AnswerText(self.tokenizer, stops), notify)
+
+    def _expanded(
         self, request: Request, images: list[str], layouts: Mapping[str, ImageLayout]
-    ) -> _Prompt:
+    ) -> Expanded:
+        """The prompt's tokens with the places of its images."""
         tokens = encode_prompt(
             request.turns,
             self.template,
@@ -230,74 +213,52 @@ class Engine:
                 f"for images) and the model reads at most {longest}, its answer included: shorten "
                 "the text or begin a new conversation"
             )
-        most = min(request.max_new_tokens, longest - length)
-        return _Prompt(request, expanded.tokens, expanded.image_slots, images, most)
+        return expanded
 
-    def _writing(self, prompt: _Prompt) -> _Writing:
-        stops = (*prompt.request.stops, *self._end_strings)
-        return _Writing(prompt, AnswerText(self.tokenizer, stops))
-
-    def _run(self, writings: list[_Writing], rows: int, steps: int) -> Iterator[list[str]]:
-        """Generates a batch; after each `steps` tokens gives each answer's newest text."""
-        prompts = [writing.prompt for writing in writings]
-        # A prompt alone is read alone: only decoding wants rows that fill the batch.
-        reading = 1 if len(prompts) == 1 else rows
-        state = generate.prefill(
-            self.config,
-            self.compute,
-            self._params,
-            self._batch(prompts, reading),
-            self._limits(prompts, reading),
+    def _prompt(
+        self,
+        request: Request,
+        images: list[str],
+        expanded: Expanded,
+        seen: Mapping[str, Float[np.ndarray, "slots d"]],
+    ) -> Prompt:
+        nothing = np.zeros((0, self.config.language.width), self.compute.dtype)
+        length = len(expanded.tokens)
+        return Prompt(
+            expanded.tokens,
+            _identities(expanded, images, seen),
+            expanded.image_slots,
+            np.concatenate([nothing, *(seen[key] for key in images)]),
+            request.sampling,
+            min(request.max_new_tokens, self.config.language.max_length - length),
+            self._end_tokens,
         )
-        limits = self._limits(prompts, rows)
-        room = max(len(prompt.tokens) + prompt.most for prompt in prompts)
-        state = generate.grow(state, generate.power_of_two(room, generate.SHORTEST_CACHE), rows)
-        tokens = state.token[:, None]
-        while True:
-            # Rows that only fill the batch come last, and are left out by the zip.
-            news = zip(writings, np.asarray(tokens).tolist(), state.done.tolist(), strict=False)
-            yield [writing.push(row, done) for writing, row, done in news]
-            stopped = np.ones(rows, bool)
-            stopped[: len(writings)] = [writing.done for writing in writings]
-            if stopped.all():
-                return
-            state, tokens = generate.decode(
-                self.config, self.compute, self._params, state, limits, stopped, np.int32(steps)
-            )
 
-    def _limits(self, prompts: list[_Prompt], rows: int) -> Limits:
-        filling = [SamplingParams()] * (rows - len(prompts))
-        most = np.zeros(rows, np.int32)
-        most[: len(prompts)] = [prompt.most for prompt in prompts]
-        stops = np.tile(np.array(self._end_tokens, np.int32), (rows, 1))
-        chosen = sampling.stack([*(prompt.request.sampling for prompt in prompts), *filling])
-        return Limits(chosen, jnp.asarray(most), jnp.asarray(stops))
 
-    def _batch(self, prompts: list[_Prompt], rows: int) -> dict[str, np.ndarray]:
-        """The prompts padded to one length and one number of views."""
-        length = generate.bucket(
-            max(len(prompt.tokens) for prompt in prompts), generate.SHORTEST_PROMPT
-        )
-        features = [[self._sight.features(key) for key in prompt.images] for prompt in prompts]
-        views = generate.power_of_two(max(sum(map(len, images)) for images in features))
-        vision = self.config.vision
-        batch = {
-            "tokens": np.full((rows, length), self.tokenizer.pad_id, np.int32),
-            "image_slots": np.full((rows, length), -1, np.int32),
-            "lengths": np.ones(rows, np.int32),
-            "features": np.zeros(
-                (rows, views, vision.features, vision.feature_width), self.compute.dtype
-            ),
-        }
-        for row, prompt in enumerate(prompts):
-            size = len(prompt.tokens)
-            batch["tokens"][row, :size] = prompt.tokens
-            batch["image_slots"][row, :size] = prompt.image_slots
-            batch["lengths"][row] = size
-            if prompt.images:
-                seen = np.concatenate(features[row])
-                batch["features"][row, : len(seen)] = seen
-        return batch
+def answer_of(writing: Writing) -> Answer:
+    """What a writing came to."""
+    return Answer(
+        writing.text.text,
+        [token.id for token in writing.tokens],
+        "length" if writing.ended == "length" else "stop",
+        len(writing.prompt.tokens),
+    )
+
+
+def _identities(
+    expanded: Expanded, images: list[str], seen: Mapping[str, np.ndarray]
+) -> Int64[np.ndarray, "length 2"]:
+    """Each token's id; where an image stands, which image and which part of it."""
+    names = [np.full(len(seen[key]), int(key[:15], 16)) for key in images]
+    parts = [np.arange(1, 1 + len(seen[key])) for key in images]
+    identities = np.stack([expanded.tokens, np.zeros_like(expanded.tokens)], axis=1)
+    identities = identities.astype(np.int64)
+    places = expanded.image_slots >= 0
+    if places.any():
+        image = np.stack([np.concatenate(names), np.concatenate(parts)], axis=1)
+        identities[places] = image[expanded.image_slots[places]]
+    identities[expanded.image_slots == NEWLINE, 1] = -1
+    return identities
 
 
 def in_compute_dtype(params: partition.Params, compute: Compute) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from llava_jax.compiler import compiler_options
 from llava_jax.config import Recipe
 from llava_jax.errors import UserError
 from llava_jax.mesh import TENSOR, platform_of
+from llava_jax.models import cache
 from llava_jax.models.compute import compute_for
 from llava_jax.models.language import make_cache
 from llava_jax.models.llava import Llava, abstract_params
@@ -44,9 +45,8 @@ def prefill_program(recipe: Recipe, mesh: Mesh, rows: int, length: int) -> Infer
     config = model.config
 
     def prefill(params: Any, batch: dict[str, jax.Array]) -> Any:
-        cache = make_cache(config.language, model.compute, rows, length)
-        logits, cache = model.apply({"params": params}, batch, cache, method=Llava.prefill)
-        return jnp.argmax(logits, axis=-1), cache
+        logits, read = model.apply({"params": params}, batch, method=Llava.prefill)
+        return jnp.argmax(logits, axis=-1), read
 
     size = config.vision.image_size
     batch = {
@@ -76,13 +76,13 @@ def decode_program(
         )
         formats = automatic
 
-    def decode(params: Any, tokens: jax.Array, lengths: jax.Array, cache: Any) -> Any:
-        logits, cache = model.apply({"params": params}, tokens, lengths, cache, method=Llava.decode)
-        return jnp.argmax(logits, axis=-1), cache
+    def decode(params: Any, tokens: jax.Array, lengths: jax.Array, cached: Any) -> Any:
+        logits, new = model.apply({"params": params}, tokens, lengths, cached, method=Llava.decode)
+        return jnp.argmax(logits, axis=-1), cache.write(cached, new, lengths)
 
     weights = _weights(model, mesh)
     whole = replicated(mesh)
-    cache = jax.eval_shape(lambda: make_cache(model.config.language, model.compute, rows, context))
+    empty = jax.eval_shape(lambda: make_cache(model.config.language, model.compute, rows, context))
     numbers = jax.ShapeDtypeStruct((rows,), jnp.int32)
     step = jax.jit(
         decode,
@@ -90,7 +90,7 @@ def decode_program(
         out_shardings=(whole, formats),
         donate_argnums=3,
     )
-    return InferenceProgram(step.lower(weights, numbers, numbers, cache), mesh)
+    return InferenceProgram(step.lower(weights, numbers, numbers, empty), mesh)
 
 
 def cache_formats(compiled: jax.stages.Compiled) -> Any:
@@ -118,11 +118,11 @@ def _weights(model: Llava, mesh: Mesh) -> dict[str, Any]:
 
 def _cache_places(model: Llava, mesh: Mesh) -> Any:
     """Each chip holds the keys and values of its own heads."""
-    heads = (None, None, TENSOR, None)
+    heads = (None, TENSOR, None, None)
     leading = (None,) if model.compute.scan_layers else ()
     place = NamedSharding(mesh, PartitionSpec(*leading, *heads))
-    cache = jax.eval_shape(lambda: make_cache(model.config.language, model.compute, 1, 1))
-    return jax.tree.map(lambda _: place, cache)
+    empty = jax.eval_shape(lambda: make_cache(model.config.language, model.compute, 1, 1))
+    return jax.tree.map(lambda _: place, empty)
 
 
 def _whole(mesh: Mesh, shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:

@@ -10,6 +10,8 @@ from jaxtyping import Array, Bool, Float, Float32, Int, Int32, UInt32
 
 from llava_jax.errors import UserError
 
+LIKELIEST = 20  # tokens whose log-probabilities are given beside the chosen one's
+
 
 @dataclass(frozen=True)
 class SamplingParams:
@@ -18,6 +20,7 @@ class SamplingParams:
     temperature: 0 takes the likeliest token. top_k: only the k likeliest may be drawn; 0: all.
     top_p: of those, the fewest that together hold this share of the probability; 1: all.
     seed: of this request alone; the same request draws the same tokens in any batch.
+    logprobs: whether log-probabilities are wanted.
 
     Raises:
       UserError: a value outside its range.
@@ -27,6 +30,7 @@ class SamplingParams:
     top_k: int = 0
     top_p: float = 1.0
     seed: int = 0
+    logprobs: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature < float("inf"):
@@ -44,6 +48,11 @@ class RowSampling(NamedTuple):
     top_k: Int32[Array, " batch"]
     top_p: Float32[Array, " batch"]
     seed: UInt32[Array, " batch"]
+    logprobs: Bool[Array, " batch"]
+
+    @classmethod
+    def greedy(cls, rows: int) -> "RowSampling":
+        return stack([SamplingParams()] * rows)
 
 
 def stack(rows: Sequence[SamplingParams]) -> RowSampling:
@@ -53,12 +62,26 @@ def stack(rows: Sequence[SamplingParams]) -> RowSampling:
         jnp.array([row.top_k for row in rows], jnp.int32),
         jnp.array([row.top_p for row in rows], jnp.float32),
         jnp.array([row.seed % 2**32 for row in rows], jnp.uint32),
+        jnp.array([row.logprobs for row in rows], bool),
     )
+
+
+class Drawn(NamedTuple):
+    """The next token of each row; where asked for, how likely it was, and what was likelier.
+
+    logprob: of the token, before temperature, top-k and top-p; log-probabilities are 0 in rows that
+    do not ask. others: the LIKELIEST tokens in order, with their log-probabilities.
+    """
+
+    token: Int[Array, " batch"]
+    logprob: Float32[Array, " batch"]
+    others: Int[Array, "batch likeliest"]
+    other_logprobs: Float32[Array, "batch likeliest"]
 
 
 def sample(
     logits: Float[Array, "batch vocab"], sampling: RowSampling, step: Int[Array, " batch"]
-) -> Int[Array, " batch"]:
+) -> Drawn:
     """Each row's next token.
 
     step: how many tokens the row has drawn before. The randomness comes from the row's seed and
@@ -69,7 +92,25 @@ def sample(
     is_drawn = sampling.temperature > 0
     # Only one branch runs: a greedy batch pays nothing for the other.
     drawn = jax.lax.cond(is_drawn.any(), _draw, lambda *_: greedy, logits, sampling, step)
-    return jnp.where(is_drawn, drawn, greedy)
+    token = jnp.where(is_drawn, drawn, greedy)
+    return Drawn(token, *_logprobs(logits, token, sampling.logprobs))
+
+
+def _logprobs(logits: Array, token: Array, wanted: Bool[Array, " batch"]) -> tuple[Array, ...]:
+    count = min(LIKELIEST, logits.shape[-1])
+
+    def computed() -> tuple[Array, ...]:
+        everything = jax.nn.log_softmax(logits, axis=-1)
+        best, others = jax.lax.top_k(everything, count)
+        of_token = jnp.take_along_axis(everything, token[:, None], axis=-1)[:, 0]
+        return of_token, others.astype(jnp.int32), best
+
+    def nothing() -> tuple[Array, ...]:
+        zeros = jnp.zeros((len(token), count), jnp.float32)
+        return zeros[:, 0], zeros.astype(jnp.int32), zeros
+
+    of_token, others, best = jax.lax.cond(wanted.any(), computed, nothing)
+    return jnp.where(wanted, of_token, 0), others, jnp.where(wanted[:, None], best, 0)
 
 
 def allowed(

@@ -29,6 +29,7 @@ class Compute:
       products ("minimal"), those of its attention, on the device ("attention") or in the host's
       memory ("offload"), only queries, keys, values and what they give ("context"), or nothing
       but its input ("full").
+    int8_cache: whether keys and values of tokens read before are kept in 8 bits.
     gather: makes a block's parameters whole where a device holds a shard of them (see
       llava_jax/sharding.py); None where they are whole, or the compiler sees to it.
     """
@@ -37,6 +38,7 @@ class Compute:
     platform: Platform = "cpu"
     scan_layers: bool = False
     remat: Remat = "none"
+    int8_cache: bool = False
     gather: Gather | None = None
 
     @property

@@ -24,6 +24,16 @@ def two_rows(x: Float[Array, "1 d"]) -> Float[Array, "2 d"]:
     return jnp.pad(x, ((0, 1), (0, 0)))
 
 
+def bits(x: Array) -> Array:
+    """A bfloat16 array as integers: XLA's CPU backend has no update in place in bfloat16."""
+    return jax.lax.bitcast_convert_type(x, jnp.uint16)
+
+
+def from_bits(x: Array) -> Array:
+    """The bfloat16 array of `bits`."""
+    return jax.lax.bitcast_convert_type(x, jnp.bfloat16)
+
+
 def blocked_transpose(x: Float[Array, "*batch m n"]) -> Float[Array, "*batch n m"]:
     """Transposes in 32x32 blocks.
 

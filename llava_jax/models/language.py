@@ -3,20 +3,21 @@
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
-from llava_jax.models import cpu
+from llava_jax.models import cache, cpu
 from llava_jax.models.attention import (
     Projections,
     RopeScaling,
     attend,
+    causal,
     rotary_angles,
     rotate,
     within_segments,
 )
+from llava_jax.models.cache import Cache, LayerCache
 from llava_jax.models.compute import MLP_IN, QKV, Compute, named, run_blocks
 from llava_jax.models.layers import Dense, RMSNorm, swiglu
 
@@ -43,32 +44,16 @@ class LanguageConfig:
         return self.head_dim or self.width // self.heads
 
 
-# Keys and values of every layer, each [batch, length, kv_heads, head_dim]: stacked on a leading
-# layer axis when layers are scanned, else one pair a layer in a list.
-Cache = Any
-
-
 def make_cache(config: LanguageConfig, compute: Compute, batch: int, length: int) -> Cache:
     """An empty cache with room for `length` tokens in each of `batch` rows."""
-    shape = (batch, length, config.kv_heads, config.size_of_head)
-
-    def pair(*layers: int) -> tuple[Array, Array]:
-        return tuple(jnp.zeros((*layers, *shape), compute.dtype) for _ in range(2))
-
-    return pair(config.depth) if compute.scan_layers else [pair() for _ in range(config.depth)]
-
-
-def _write(cache: Array, new: Array, start: Array) -> Array:
-    """Writes each row's new keys or values at that row's own position."""
-    if new.shape[1] == 1:
-        # A CPU would carry out the general update in float32, over the whole cache.
-        here = jnp.arange(cache.shape[1]) == start[:, None]
-        return jnp.where(here[..., None, None], new.astype(cache.dtype), cache)
-
-    def row(cache: Array, new: Array, start: Array) -> Array:
-        return jax.lax.dynamic_update_slice_in_dim(cache, new, start, axis=0)
-
-    return jax.vmap(row)(cache, new.astype(cache.dtype), start)
+    return cache.make_cache(
+        depth=config.depth,
+        kv_heads=config.kv_heads,
+        head_dim=config.size_of_head,
+        batch=batch,
+        length=length,
+        compute=compute,
+    )
 
 
 class _Mlp(nn.Module):
@@ -93,8 +78,8 @@ class DecoderBlock(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Array, cache: Any, angles: Array, mask: Any, start: Array | None
-    ) -> tuple[Array, Any]:
+        self, x: Array, layer: LayerCache | None, angles: Array, mask: Any, start: Array | None
+    ) -> tuple[Array, LayerCache | None]:
         config, compute = self.config, self.compute
         attention = Projections(
             config.width,
@@ -108,11 +93,15 @@ class DecoderBlock(nn.Module):
         y = RMSNorm(config.norm_eps, compute.dtype, name="attention_norm")(x)
         q, k, v = attention.split(y)
         q, k, v = (named(a, QKV) for a in (rotate(q, angles), rotate(k, angles), v))
-        if cache is not None:
-            k, v = cache = (_write(cache[0], k, start), _write(cache[1], v, start))
-        x = x + attention.join(attend(q, k, v, mask, compute))
+        new_k, new_v = (a.transpose(0, 2, 1, 3) for a in (k, v))
+        if layer is None:
+            seen = attend(q, k, v, mask, compute)
+        else:
+            seen = cache.attend_cached(q, new_k, new_v, layer, start, compute)
+        new = None if start is None else cache.store(new_k, new_v, compute)
+        x = x + attention.join(seen)
         y = RMSNorm(config.norm_eps, compute.dtype, name="mlp_norm")(x)
-        return x + _Mlp(config, compute, name="mlp")(y), cache
+        return x + _Mlp(config, compute, name="mlp")(y), new
 
 
 class _Kernel(nn.Module):
@@ -183,17 +172,23 @@ class LanguageModel(nn.Module):
         self,
         embeddings: Float[Array, "batch seq d"],
         start: Int[Array, " batch"],
-        cache: Cache,
+        cached: Cache,
     ) -> tuple[Float[Array, "batch seq d"], Cache]:
         """Continues each row after its first `start` cached tokens.
 
-        The cache must have room for start + seq tokens. What lies beyond a row's own tokens
-        (padding at the right) is written but never looked at.
+        Returns the states and what the new tokens add to the cache (`cache.write` puts it there).
         """
-        length = jax.tree.leaves(cache)[0].shape[-3]
         positions = start[:, None] + jnp.arange(embeddings.shape[1])
-        mask: Bool[Array, "batch seq length"] = jnp.arange(length) <= positions[..., None]
-        return self._blocks(embeddings, positions, mask, cache, start)
+        return self._blocks(embeddings, positions, None, cached, start)
+
+    def read(
+        self, embeddings: Float[Array, "batch seq d"]
+    ) -> tuple[Float[Array, "batch seq d"], Cache]:
+        """Reads rows from their beginning; a cache of just these tokens comes with the states."""
+        batch, length, _ = embeddings.shape
+        start = jnp.zeros(batch, jnp.int32)
+        positions = start[:, None] + jnp.arange(length)
+        return self._blocks(embeddings, positions, causal(batch, length, self.compute), None, start)
 
     @nn.compact
     def _blocks(
@@ -201,7 +196,7 @@ class LanguageModel(nn.Module):
         x: Array,
         positions: Array,
         mask: Any,
-        cache: Cache | None,
+        cached: Cache | None,
         start: Array | None,
     ) -> tuple[Array, Cache]:
         config = self.config
@@ -210,7 +205,7 @@ class LanguageModel(nn.Module):
         )
         if self.compute.platform == "cpu":
             angles = cpu.computed_once(angles)
-        x, cache = run_blocks(
+        x, new = run_blocks(
             DecoderBlock,
             path=self.path,
             name="layers",
@@ -218,7 +213,7 @@ class LanguageModel(nn.Module):
             compute=self.compute,
             fields={"config": config, "compute": self.compute},
             x=x,
-            per_layer=cache,
+            per_layer=cached,
             shared=(angles, mask, start),
         )
-        return self.norm(x), cache
+        return self.norm(x), new

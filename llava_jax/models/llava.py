@@ -10,8 +10,9 @@ from jaxtyping import Array, Float, Int
 
 from llava_jax.anyres import AnyRes, Size
 from llava_jax.errors import UserError
+from llava_jax.models.cache import Cache
 from llava_jax.models.compute import Compute
-from llava_jax.models.language import Cache, LanguageConfig, LanguageModel
+from llava_jax.models.language import LanguageConfig, LanguageModel
 from llava_jax.models.projector import Projector, ProjectorConfig
 from llava_jax.models.vision import VisionConfig, VisionTower
 from llava_jax.text.encode import NEWLINE, ImageLayout
@@ -89,9 +90,9 @@ class Llava(nn.Module):
     """The whole model over the static batch.
 
     A batch holds `tokens`, `positions`, `segments`, `image_slots` int32 [B,S], and the images of
-    each row (one after another, with AnyRes all views of each) either as pixels `images`
-    [B,N,H,W,3] (uint8, or float32 already normalised) or as the tower's output computed before,
-    `features` [B,N,P,D].
+    each row (one after another, with AnyRes all views of each) as pixels `images` [B,N,H,W,3]
+    (uint8, or float32 already normalised), as the tower's output computed before, `features`
+    [B,N,P,D], or projected already, `image_tokens` [B,N*P,d].
     """
 
     config: LlavaConfig
@@ -113,6 +114,8 @@ class Llava(nn.Module):
 
     def image_tokens(self, batch: Batch) -> Float[Array, "batch slots d"]:
         """Projected features of all images of each row, one after another."""
+        if "image_tokens" in batch:
+            return batch["image_tokens"]
         if "features" in batch:
             rows = batch["features"].shape[0]
             features = batch["features"].reshape(-1, *batch["features"].shape[2:])
@@ -136,25 +139,39 @@ class Llava(nn.Module):
         """Logits at every position, float32."""
         return self.language.logits(self.hidden(batch))
 
-    def prefill(self, batch: Batch, cache: Cache) -> tuple[Float[Array, "batch vocab"], Cache]:
-        """Reads whole prompts, padded at the right to one length, into an empty cache.
+    def prefill(self, batch: Batch) -> tuple[Float[Array, "batch vocab"], Cache]:
+        """Reads whole prompts, padded at the right to one length.
 
         `lengths` int32 [B] in the batch counts each row's tokens. Returns the logits after each
-        row's last token.
+        row's last token, and a cache of that one length.
         """
-        start = jnp.zeros_like(batch["lengths"])
-        hidden, cache = self.language.extend(self.embed(batch), start, cache)
-        last = jnp.take_along_axis(hidden, (batch["lengths"] - 1)[:, None, None], axis=1)
-        return self.language.logits(last[:, 0]), cache
+        hidden, new = self.language.read(self.embed(batch))
+        return self._last_logits(hidden, batch["lengths"]), new
+
+    def extend(
+        self, batch: Batch, start: Int[Array, " batch"], cached: Cache
+    ) -> tuple[Float[Array, "batch vocab"], Cache]:
+        """Reads more of each row, of which the cache holds `start` tokens.
+
+        Returns the logits as `prefill` does, and what is to be written into the cache.
+        """
+        hidden, new = self.language.extend(self.embed(batch), start, cached)
+        return self._last_logits(hidden, batch["lengths"]), new
+
+    def _last_logits(self, hidden: Array, lengths: Array) -> Array:
+        last = jnp.take_along_axis(hidden, (lengths - 1)[:, None, None], axis=1)
+        return self.language.logits(last[:, 0])
 
     def decode(
-        self, tokens: Int[Array, " batch"], lengths: Int[Array, " batch"], cache: Cache
+        self, tokens: Int[Array, " batch"], lengths: Int[Array, " batch"], cached: Cache
     ) -> tuple[Float[Array, "batch vocab"], Cache]:
-        """One token more in each row, which holds `lengths` tokens before it."""
-        hidden, cache = self.language.extend(
-            self.language.embed_tokens(tokens[:, None]), lengths, cache
-        )
-        return self.language.logits(hidden[:, 0]), cache
+        """One token more in each row, which holds `lengths` tokens before it.
+
+        Returns the logits, and what is to be written into the cache.
+        """
+        words = self.language.embed_tokens(tokens[:, None])
+        hidden, new = self.language.extend(words, lengths, cached)
+        return self.language.logits(hidden[:, 0]), new
 
 
 def abstract_params(model: Llava) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from llava_jax.errors import UserError
 from llava_jax.mesh import TENSOR
 from llava_jax.models.compute import CONTEXT
 
-_LANES = 128  # of a TPU's vector unit: what a block of positions must be a multiple of
+LANES = 128  # of a TPU's vector unit: what a block of positions must be a multiple of
 _BLOCKS = (512, 256, 128)  # positions of a block, the best first
 
 
@@ -39,9 +39,9 @@ def splash_attention(
       UserError: the length is no multiple of 128.
     """
     length = q.shape[1]
-    if length % _LANES:
+    if length % LANES:
         raise UserError(
-            f"a TPU's attention kernel takes rows whose length is a multiple of {_LANES}, not "
+            f"a TPU's attention kernel takes rows whose length is a multiple of {LANES}, not "
             f"{length}: change the stage's length"
         )
     # Rounded once, after scaling.

@@ -12,7 +12,7 @@ from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWa
 from llava_jax.errors import UserError
 from llava_jax.inference.sampling import RowSampling, SamplingParams, allowed, sample, stack
 
-SAMPLE, ALLOWED = jax.jit(sample), jax.jit(allowed)
+SAMPLE, ALLOWED = jax.jit(lambda *args: sample(*args).token), jax.jit(allowed)
 LOGITS = np.random.default_rng(0).normal(0, 3, (6, 500)).astype(np.float32)
 MIXED = [
     SamplingParams(),
@@ -108,3 +108,15 @@ def test_seed_and_step_decide():
 def test_impossible_parameters_are_refused(wrong: dict):
     with pytest.raises(UserError, match=next(iter(wrong))):
         SamplingParams(**wrong)
+
+
+def test_log_probabilities_are_those_of_the_whole_distribution():
+    ways = [SamplingParams(0.5, top_k=2, logprobs=True), SamplingParams(), *MIXED[:1]]
+    logits = jnp.asarray(LOGITS[:3])
+    drawn = jax.jit(sample)(logits, stack(ways), steps(3))
+    expected = jax.nn.log_softmax(logits, axis=-1)
+    np.testing.assert_allclose(drawn.logprob[0], expected[0, drawn.token[0]], rtol=1e-6)
+    order = np.argsort(-expected[0], kind="stable")[: len(drawn.others[0])]
+    np.testing.assert_array_equal(drawn.others[0], order)
+    np.testing.assert_allclose(drawn.other_logprobs[0], expected[0, order], rtol=1e-6)
+    assert not drawn.logprob[1:].any() and not drawn.other_logprobs[1:].any()

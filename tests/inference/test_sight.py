@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from llava_jax.images import ImageError
-from llava_jax.inference import generate, sight
+from llava_jax.inference import programs, sight
 from llava_jax.inference.sight import Picture, Sight, content_key
 from llava_jax.models.compute import Compute
 from llava_jax.models.llava import LlavaConfig
@@ -21,7 +21,7 @@ PARAMS = tiny.random_params(tiny.TILES, Compute())
 
 @pytest.fixture(autouse=True)
 def few_programs(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sight, "_TOWER_BATCH", 4)
+    monkeypatch.setattr(sight, "_TOWER_BATCHES", (4,))
 
 
 def new(config: LlavaConfig) -> Sight:
@@ -29,24 +29,24 @@ def new(config: LlavaConfig) -> Sight:
 
 
 def look(eyes: Sight, *images: Picture) -> list[np.ndarray]:
-    """The features of each image."""
+    """The tokens of each image, one view after another."""
     named = {content_key(image): image for image in images}
-    eyes.see(named, eyes.layouts(named))
-    return [eyes.features(key) for key in named]
+    seen = eyes.see(named, eyes.layouts(named))
+    return [tokens.reshape(-1, tiny.IMAGE_TOKENS, tokens.shape[-1]) for tokens in seen.values()]
 
 
 @pytest.fixture
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many views each call of the tower was given."""
-    counts, encode_images = [], generate.encode_images
+    counts, see = [], programs.see
 
     def counted(*model: object) -> np.ndarray:
         pixels = model[-1]
         assert isinstance(pixels, np.ndarray)
         counts.append(int(pixels.any(axis=(1, 2, 3)).sum()))
-        return encode_images(*model)  # type: ignore[arg-type]
+        return see(*model)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(generate, "encode_images", counted)
+    monkeypatch.setattr(programs, "see", counted)
     return counts
 
 
@@ -59,7 +59,7 @@ def test_all_views_of_an_image_are_computed_once(
     (again, tall) = look(eyes, SQUARE, TALL)
     assert len(tall) == 4 and sum(computed) == 8 + 4
     np.testing.assert_array_equal(again, features[1])
-    monkeypatch.setattr(sight, "_KEPT_FEATURES", 0)  # room for the newest call's alone
+    monkeypatch.setattr(sight, "_KEPT", 0)  # room for the newest call's alone
     look(eyes, SQUARE)
     assert sum(computed) == 8 + 4
     look(eyes, WIDE)
@@ -70,7 +70,7 @@ def test_an_image_s_views_may_lie_in_two_batches_of_the_tower(
     computed: list[int], monkeypatch: pytest.MonkeyPatch
 ):
     cut = look(new(tiny.TILES), WIDE, SQUARE, TALL)
-    monkeypatch.setattr(sight, "_TOWER_BATCH", 16)
+    monkeypatch.setattr(sight, "_TOWER_BATCHES", (1, 4, 16))
     whole = look(new(tiny.TILES), WIDE, SQUARE, TALL)
     assert computed == [4, 4, 4, 12]
     for some, others in zip(cut, whole, strict=True):
@@ -80,7 +80,7 @@ def test_an_image_s_views_may_lie_in_two_batches_of_the_tower(
 def test_the_oldest_are_forgotten_first(computed: list[int], monkeypatch: pytest.MonkeyPatch):
     eyes = new(tiny.TILES)
     wide, square = look(eyes, WIDE, SQUARE)
-    monkeypatch.setattr(sight, "_KEPT_FEATURES", square.nbytes + wide.nbytes)
+    monkeypatch.setattr(sight, "_KEPT", square.nbytes + wide.nbytes)
     look(eyes, TALL)  # 12 views, and room for 8: WIDE goes, which leaves 9, then SQUARE
     assert sum(computed) == 12
     look(eyes, WIDE)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.inference.tokens import limits_of, run
 from transformers import (
     CLIPVisionConfig,
     LlamaConfig,
@@ -30,7 +31,6 @@ from llava_jax.text.encode import NEWLINE
 from llava_jax.weights.dialects import recognise
 from llava_jax.weights.hf_configs import llava_config
 from llava_jax.weights.huggingface import load_llava
-from tests.inference.tokens import limits_of, run
 from tests.models.batches import IGNORE, IMAGE, labels, make_batch, mean_loss
 from tests.models.from_torch import parameters, randomized
 

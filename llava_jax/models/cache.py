@@ -1,0 +1,191 @@
+"""Keys and values of the tokens that were read before, and attention to them.
+
+A block attends to the cache as it was and to its own new tokens; the new ones are written once,
+after the last block. Written first, every layer's cache would be copied each step.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from llava_jax.models import cpu
+from llava_jax.models.compute import Compute
+
+# Keys "k" and values "v" of every layer, each [batch, kv_heads, length, head_dim]: stacked on a
+# leading layer axis when layers are scanned, else one mapping a layer in a list. In int8, "k_scale"
+# and "v_scale" [batch, kv_heads, length, 1] besides.
+Cache = Any
+LayerCache = dict[str, Array]
+
+_MASKED = -1e30
+_CPU_BLOCK = 256  # cached tokens that are attended to at a time
+
+
+def make_cache(
+    *, depth: int, kv_heads: int, head_dim: int, batch: int, length: int, compute: Compute
+) -> Cache:
+    """An empty cache with room for `length` tokens in each of `batch` rows."""
+    nothing = jnp.zeros((batch, kv_heads, length, head_dim), compute.dtype)
+    layer = store(nothing, nothing, compute)
+    if compute.scan_layers:
+        return {name: jnp.zeros((depth, *a.shape), a.dtype) for name, a in layer.items()}
+    return [{name: jnp.zeros_like(a) for name, a in layer.items()} for _ in range(depth)]
+
+
+def store(
+    k: Float[Array, "batch kv_heads new head_dim"],
+    v: Float[Array, "batch kv_heads new head_dim"],
+    compute: Compute,
+) -> LayerCache:
+    """New keys and values as the cache holds them."""
+    if compute.int8_cache:
+        (k, k_scale), (v, v_scale) = _rounded(k), _rounded(v)
+        return {"k": k, "v": v, "k_scale": k_scale, "v_scale": v_scale}
+    if compute.cpu_bfloat16:  # in its own dtype, a CPU could not write in place
+        return {"k": cpu.bits(k), "v": cpu.bits(v)}
+    return {"k": k, "v": v}
+
+
+def load(layer: LayerCache, compute: Compute) -> tuple[Array, Array]:
+    """A layer's keys and values [batch, kv_heads, length, head_dim] in the compute dtype."""
+    if compute.int8_cache:
+        return tuple(
+            (layer[name].astype(jnp.float32) * layer[f"{name}_scale"]).astype(compute.dtype)
+            for name in ("k", "v")
+        )
+    if compute.cpu_bfloat16:
+        return cpu.from_bits(layer["k"]), cpu.from_bits(layer["v"])
+    return layer["k"], layer["v"]
+
+
+def _rounded(x: Array) -> tuple[Array, Array]:
+    """int8 and the scale of each head of each token: the greatest magnitude becomes 127."""
+    x = x.astype(jnp.float32)
+    scale = jnp.maximum(jnp.abs(x).max(axis=-1, keepdims=True), 1e-30) / 127
+    return jnp.round(x / scale).astype(jnp.int8), scale
+
+
+def write(cache: Cache, new: Cache, start: Int[Array, " batch"]) -> Cache:
+    """The cache with each row's new tokens from that row's own `start` on.
+
+    There must be room for all of them: what reaches beyond the end would be moved before it.
+    """
+
+    def row(cache: Array, new: Array, start: Array) -> Array:
+        return jax.lax.dynamic_update_slice_in_dim(cache, new, start, axis=cache.ndim - 2)
+
+    def rows(cache: Array, new: Array) -> Array:
+        batch = cache.ndim - 4
+        return jax.vmap(row, in_axes=(batch, batch, 0), out_axes=batch)(cache, new, start)
+
+    return jax.tree.map(rows, cache, new)
+
+
+def grown(cache: Cache, more: int) -> Cache:
+    """The cache with room for `more` tokens in each row."""
+
+    def longer(a: Array) -> Array:
+        return jnp.pad(a, [(0, 0)] * (a.ndim - 2) + [(0, more), (0, 0)])
+
+    return jax.tree.map(longer, cache)
+
+
+def length_of(cache: Cache) -> int:
+    """How many tokens a row has room for."""
+    return jax.tree.leaves(cache)[0].shape[-2]
+
+
+def take_row(cache: Cache, row: Int[Array, ""]) -> Cache:
+    """A cache of one row of this one."""
+
+    def taken(cache: Array) -> Array:
+        return jax.lax.dynamic_slice_in_dim(cache, row, 1, axis=cache.ndim - 4)
+
+    return jax.tree.map(taken, cache)
+
+
+def write_row(cache: Cache, new: Cache, row: Int[Array, ""], start: Int[Array, ""]) -> Cache:
+    """The cache with `new`, a cache of one row, in the given row from `start` on; see `write`."""
+
+    def written(cache: Array, new: Array) -> Array:
+        zero = jnp.zeros_like(row)
+        place = [*[zero] * (cache.ndim - 4), row, zero, start, zero]
+        return jax.lax.dynamic_update_slice(cache, new, place)
+
+    return jax.tree.map(written, cache, new)
+
+
+class _Sums(NamedTuple):
+    """Softmax so far: the greatest score of each query, and sums relative to it."""
+
+    top: Float[Array, "*batch rows 1"]
+    weight: Float[Array, "*batch rows 1"]
+    values: Float[Array, "*batch rows head_dim"]
+
+
+def attend_cached(
+    q: Float[Array, "batch new heads head_dim"],
+    k: Float[Array, "batch kv_heads new head_dim"],
+    v: Float[Array, "batch kv_heads new head_dim"],
+    layer: LayerCache,
+    start: Int[Array, " batch"],
+    compute: Compute,
+) -> Float[Array, "batch new heads head_dim"]:
+    """Causal attention of new tokens to each row's first `start` cached ones and to themselves.
+
+    The cache is read in blocks, as many as the longest row has. A block beyond a row's own length
+    changes none of its sums, so what a row gets does not depend on the others, to the last bit.
+    """
+    batch, new, heads, head_dim = q.shape
+    kv_heads, group = k.shape[1], heads // k.shape[1]
+    # Queries of a key's head, one group after another, are rows of one product.
+    q = q.reshape(batch, new, kv_heads, group, head_dim).transpose(0, 2, 3, 1, 4)
+    q = q.reshape(batch, kv_heads, group * new, head_dim)
+    causal = jnp.tile(jnp.tril(jnp.ones((new, new), bool)), (group, 1))
+    sums = _added(None, q, k, v, jnp.broadcast_to(causal, (batch, 1, *causal.shape)), compute)
+    length = layer["k"].shape[2]
+    size = min(length, _CPU_BLOCK if compute.platform == "cpu" else length)
+
+    def with_block(number: Any, sums: _Sums) -> _Sums:
+        first = number * size
+        block = {
+            name: jax.lax.dynamic_slice_in_dim(a, first, size, axis=2) for name, a in layer.items()
+        }
+        seen = first + jnp.arange(size) < start[:, None, None, None]
+        return _added(sums, q, *load(block, compute), seen, compute)
+
+    if size == length:
+        sums = with_block(0, sums)
+    else:
+        sums = jax.lax.fori_loop(0, -(-start.max() // size), with_block, sums)
+    out = (sums.values / sums.weight).reshape(batch, kv_heads, group, new, head_dim)
+    return out.transpose(0, 3, 1, 2, 4).reshape(batch, new, heads, head_dim).astype(compute.dtype)
+
+
+def _added(
+    sums: _Sums | None, q: Array, k: Array, v: Array, seen: Array, compute: Compute
+) -> _Sums:
+    """The sums with some more keys and values; seen [batch, 1, rows or 1, keys]: which count."""
+    scores = _product("...qd,...kd->...qk", q, k, compute) * q.shape[-1] ** -0.5
+    scores = jnp.where(seen, scores, _MASKED)
+    top = scores.max(-1, keepdims=True)
+    top = top if sums is None else jnp.maximum(sums.top, top)
+    weights = jnp.exp(scores - top)
+    weight = weights.sum(-1, keepdims=True)
+    values = _product("...qk,...kd->...qd", weights.astype(v.dtype), v, compute)
+    if sums is None:
+        return _Sums(top, weight, values)
+    older = jnp.exp(sums.top - top)
+    return _Sums(top, sums.weight * older + weight, sums.values * older + values)
+
+
+def _product(equation: str, a: Array, b: Array, compute: Compute) -> Array:
+    batch = a.shape[:2]
+    if compute.platform == "cpu":  # it wants a single batch axis
+        a, b = (x.reshape(-1, *x.shape[2:]) for x in (a, b))
+    out = jnp.einsum(
+        equation, a, b, preferred_element_type=jnp.float32, precision=compute.precision
+    )
+    return out.reshape(*batch, *out.shape[-2:])
