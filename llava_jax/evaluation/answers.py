@@ -7,7 +7,7 @@ from typing import Any
 
 from llava_jax.errors import UserError
 from llava_jax.evaluation.benchmarks.benchmark import Question
-from llava_jax.instruct.importers.problems import Problems
+from llava_jax.problems import Problems
 
 
 def read_answers(path: Path, questions: Sequence[Question], problems: Problems) -> dict[str, str]:

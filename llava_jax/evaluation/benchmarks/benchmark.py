@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from llava_jax.errors import UserError
 from llava_jax.evaluation.statistics import Tally, tally
-from llava_jax.instruct.importers.problems import Problems
+from llava_jax.problems import Problems
 
 # "paper": what the original's scripts compute, their quirks included. "strict": ours, where each
 # answer is read by stated rules, and one that they do not read is wrong.
@@ -25,7 +25,7 @@ class Question:
     id: unique within the benchmark; joins answers. prompt: all its words, without an image marker.
     images: files, or their bytes where the benchmark's file holds them. truth: what the benchmark's
     scorer compares with. cluster: what it shares with other questions, mostly the image. groups:
-    the categories that it counts in.
+    the categories that it counts in. crop: x, y, width, height in pixels of what is shown of them.
     """
 
     id: str
@@ -34,6 +34,7 @@ class Question:
     truth: Any
     cluster: str
     groups: tuple[str, ...] = ()
+    crop: tuple[int, int, int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Score:
     """metric: what the figures are, e.g. "accuracy", in percent unless it says otherwise.
 
     marks: one a question, in their order. figures: further ones by name ("yes ratio", ...).
+    void: a sentence why `overall` must not be shown as a result; "" if it may.
     """
 
     metric: str
@@ -57,6 +59,7 @@ class Score:
     categories: Mapping[str, Tally]
     marks: tuple[Mark, ...]
     figures: Mapping[str, Tally]
+    void: str = ""
 
     @property
     def invalid(self) -> int:

@@ -18,7 +18,7 @@ from llava_jax.evaluation.benchmarks.benchmark import (
     required,
 )
 from llava_jax.evaluation.statistics import tally
-from llava_jax.instruct.importers.problems import Problems
+from llava_jax.problems import Problems
 
 SPLITS = ("random", "popular", "adversarial")
 _LABELS = "github.com/AoiDragon/POPE, output/coco at commit e3e39262 (LLaVA's published scores)"

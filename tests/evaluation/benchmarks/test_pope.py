@@ -7,7 +7,7 @@ import pytest
 
 from llava_jax.errors import UserError
 from llava_jax.evaluation.benchmarks.pope import SPLITS, Pope
-from llava_jax.instruct.importers.problems import Problems
+from llava_jax.problems import Problems
 
 # split -> (accuracy, F1, share of yes): pope/README.md
 PUBLISHED = {
