@@ -1,6 +1,7 @@
 """What a benchmark is: questions from its public files, and what answers to them are worth."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -117,6 +118,27 @@ def required(data: Path, files: Sequence[File]) -> list[Path]:
             "\n".join(["these files are missing; download and put them there:", *lines])
         )
     return [data / file.path for file in files]
+
+
+@contextmanager
+def layout(path: Path) -> Iterator[None]:
+    """Inside, a key or value that a public file lacks is a UserError about that file."""
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{path} is not laid out as its release is ({type(error).__name__}: {error}): "
+            "download it again"
+        ) from error
+
+
+def refuse_hidden(questions: Sequence[Question]) -> None:
+    """UserError where the truth is known to the benchmark's server only."""
+    if any(question.truth is None for question in questions):
+        raise UserError(
+            "the truth about these questions is not public: send the submission file to the "
+            "benchmark's server"
+        )
 
 
 def accuracy(questions: Sequence[Question], marks: Sequence[Mark]) -> Score:

@@ -1,6 +1,5 @@
 """POPE: is a thing in the image? Half of the answers are no (Li et al., 2023, arXiv 2305.10355)."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from llava_jax.evaluation.benchmarks.benchmark import (
     Score,
     required,
 )
+from llava_jax.evaluation.benchmarks.choices import yes_or_no
 from llava_jax.evaluation.statistics import tally
 from llava_jax.problems import Problems
 
@@ -105,7 +105,7 @@ def _mean_f1(sums: np.ndarray) -> np.ndarray | np.floating:
 
 
 def _mark(question: Question, answer: str, mode: Mode) -> Mark:
-    read = _paper(answer) if mode == "paper" else _strict(answer)
+    read = _paper(answer) if mode == "paper" else yes_or_no(answer)
     return Mark(question.id, read, float(read == question.truth))
 
 
@@ -113,9 +113,3 @@ def _paper(answer: str) -> str:
     """The original: "no" if the first sentence holds No, not or no among its words, else "yes"."""
     words = answer.partition(".")[0].replace(",", "").split(" ")
     return "no" if {"No", "not", "no"} & set(words) else "yes"
-
-
-def _strict(answer: str) -> str:
-    """The first word, if it is yes or no; anything else says neither."""
-    first = re.match(r"\W*(yes|no)\b", answer, re.IGNORECASE)
-    return first.group(1).lower() if first else ""

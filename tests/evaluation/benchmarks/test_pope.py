@@ -8,6 +8,7 @@ import pytest
 from llava_jax.errors import UserError
 from llava_jax.evaluation.benchmarks.pope import SPLITS, Pope
 from llava_jax.problems import Problems
+from tests.evaluation.benchmarks.layouts import write_lines
 
 # split -> (accuracy, F1, share of yes): pope/README.md
 PUBLISHED = {
@@ -15,10 +16,6 @@ PUBLISHED = {
     "popular": (0.8743, 0.8625, 0.4137),
     "adversarial": (0.8550, 0.8446, 0.4330),
 }
-
-
-def write_lines(path: Path, rows: list[dict]) -> None:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def small_set(folder: Path) -> Path:
