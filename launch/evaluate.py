@@ -9,6 +9,8 @@ On benchmarks (leaves report.json, report.md, report.html and the answers in OUT
 only what is missing; on several hosts as launch/train.py):
   python launch/evaluate.py --checkpoint=DIR --benchmark=pope,gqa --data=DIR --out=OUT
   python launch/evaluate.py --answers=FILE --benchmark=pope --data=DIR --out=OUT
+Its speed and size, beside transformers where installed (leaves `efficiency` in OUT/report.json):
+  python launch/evaluate.py --checkpoint=DIR --efficiency --out=OUT
 """
 
 from pathlib import Path
@@ -37,18 +39,33 @@ _BLIND = flags.DEFINE_bool("blind", True, "Ask about grey images too, at twice t
 _LIMIT = flags.DEFINE_integer("limit", 0, "Questions of each benchmark; 0: all.", lower_bound=0)
 _MAX_NEW_TOKENS = flags.DEFINE_integer("max_new_tokens", 1024, "Of an answer.", lower_bound=1)
 _TEMPLATE = flags.DEFINE_string("template", "", "Conversation template, not the checkpoint's.")
+_EFFICIENCY = flags.DEFINE_bool("efficiency", False, "Measure speed, memory and arithmetic.")
 _PROCESSES = launching.define_processes()
 
 
 def main() -> None:
     if bool(_CHECKPOINT.value) == bool(_ANSWERS.value):
         raise UserError("give either --checkpoint, a model, or --answers, what one said")
+    if _EFFICIENCY.value:
+        measure()
     if _BENCHMARK.value:
         evaluate_benchmarks()
-    elif _CHECKPOINT.value:
+    elif _CHECKPOINT.value and not _EFFICIENCY.value:
         evaluate_run()
-    else:
+    elif not _CHECKPOINT.value:
         raise UserError("give --benchmark, the name of what --answers answers")
+
+
+def measure() -> None:
+    """Comes first: the processes that it starts want the devices for themselves."""
+    from rich.console import Console
+
+    from llava_jax.evaluation.efficiency import measure_efficiency
+
+    if not _CHECKPOINT.value or not _OUT.value:
+        raise UserError("--efficiency wants --checkpoint, and --out, a folder for its report")
+    out = Path(_OUT.value).expanduser()
+    measure_efficiency(_CHECKPOINT.value, _TEMPLATE.value, out, Console(stderr=True))
 
 
 def evaluate_benchmarks() -> None:

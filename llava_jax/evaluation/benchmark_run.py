@@ -21,6 +21,7 @@ from llava_jax.evaluation.views import blind
 from llava_jax.inference.engine import Engine
 from llava_jax.problems import Problems
 from llava_jax.processes import is_first
+from llava_jax.report import read_report
 from llava_jax.run_folder import write_whole
 from llava_jax.weights.opening import load_model
 from llava_jax.weights.workdir import load_recipe, newest_steps
@@ -159,11 +160,15 @@ def _texts(path: Path) -> dict[str, str]:
 
 
 def _write(out: Path, results: Sequence[Result], entries: Mapping[str, Mapping[str, Any]]) -> None:
-    """report.json holds each benchmark's entry by name; of a single one its keys as well."""
+    """report.json holds each benchmark's entry by name; of a single one its keys as well. What was
+    measured of the model's efficiency stays there.
+    """
+    efficiency = {k: v for k, v in read_report(out).items() if k == "efficiency"}
     last = results[-1].answered
     single = entries[last.benchmark.name] if len(entries) == 1 else {}
     files = {
-        "report.json": json.dumps({**single, **entries}, indent=2, ensure_ascii=False) + "\n",
+        "report.json": json.dumps({**single, **entries, **efficiency}, indent=2, ensure_ascii=False)
+        + "\n",
         "report.md": markdown(list(entries.values())),
         "report.html": page(results, list(entries.values())),
     }
