@@ -79,7 +79,7 @@ def evaluate_benchmarks() -> None:
     )
     from llava_jax.evaluation.benchmarks.benchmark import Mode
     from llava_jax.evaluation.benchmarks.table import named
-    from llava_jax.processes import join
+    from llava_jax.processes import is_first, join
 
     if not _DATA.value or not _OUT.value:
         raise UserError("--benchmark wants --data, the folder of its files, and --out, a new one")
@@ -105,7 +105,8 @@ def evaluate_benchmarks() -> None:
             _CHECKPOINT.value, _TEMPLATE.value, _MAX_NEW_TOKENS.value, _BLIND.value
         )
         evaluate_model(job, checkpoint, console)
-    console.print(f"report: {job.out / 'report.html'}")
+    if is_first():
+        console.print(f"report: {job.out / 'report.html'}")
 
 
 def evaluate_run() -> None:

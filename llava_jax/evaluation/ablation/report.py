@@ -100,7 +100,7 @@ def _plot(findings: Sequence[Mapping[str, Any]], path: Path) -> None:
         names = list(dict.fromkeys(name for of in found["points"].values() for name in of))
         for number, name in enumerate(names):
             known = [(x, of[name]) for x, of in enumerate(found["points"].values()) if name in of]
-            places = [x + 0.06 * (number - len(names) / 2) for x, _ in known]
+            places = [x + 0.06 * (number - (len(names) - 1) / 2) for x, _ in known]
             values = [figure["value"] for _, figure in known]
             errors = [
                 [figure["value"] - figure["low"] for _, figure in known],
@@ -108,6 +108,7 @@ def _plot(findings: Sequence[Mapping[str, Any]], path: Path) -> None:
             ]
             axes.errorbar(places, values, errors, fmt="o-", capsize=3, lw=1, label=name)
         axes.set_xticks(range(len(labels)), labels)
+        axes.set_xlim(-0.5, len(labels) - 0.5)
         axes.set(title=" x ".join(found["varied"]), ylabel="with 95% intervals")
         axes.grid(alpha=0.3)
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)

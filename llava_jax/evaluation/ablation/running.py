@@ -56,7 +56,8 @@ def run_all(
             outcomes[run.name] = Outcome(**before)
             continue
         failed = _run(now)
-        outcomes[run.name] = Outcome(run.name, now, figures_of(workdir), failed)
+        figures = {} if failed else figures_of(workdir)
+        outcomes[run.name] = Outcome(run.name, now, figures, failed)
         known[run.name] = asdict(outcomes[run.name])
         write_whole(file, (json.dumps(known, indent=2) + "\n").encode())
     return outcomes

@@ -45,10 +45,11 @@ def test_runs_are_taken_up_again_and_reported(tmp_path: Path) -> None:
     assert times(tmp_path) == {"recipe": 1, "stage=without": 1, "layer=before": 1, "rate=high": 2}
     assert outcomes["rate=high"].failed.endswith("(exit code 1)")
     report(GRIDS, outcomes, tmp_path)
-    stage, layer, _ = json.loads((tmp_path / "ablation.json").read_text())
+    stage, layer, rate = json.loads((tmp_path / "ablation.json").read_text())
     assert stage["points"]["with"]["presence"]["value"] == pytest.approx(70)
     assert stage["claims"][0]["verdict"] == "shows here too"
     assert layer["claims"][0]["verdict"] == "cannot be told here"
+    assert rate["points"] == {"high": {}}
     told = (tmp_path / "ablation.md").read_text()
     assert "| with | 70.0 (65.0 to 75.0) |" in told and "exit code 1" in told
     assert (tmp_path / "ablation.png").read_bytes().startswith(b"\x89PNG")
