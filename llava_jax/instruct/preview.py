@@ -4,8 +4,6 @@ It stands alone (pictures inside, no script) and holds what others wrote as text
 escaped, and its policy forbids the browser scripts and requests.
 """
 
-import base64
-import io
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,6 +16,7 @@ from llava_jax.images import ImageError, load_image
 from llava_jax.instruct.grounding.finding import Finding, Verdict
 from llava_jax.instruct.scene import Box, Scene
 from llava_jax.instruct.turns import Turn
+from llava_jax.page import jpeg, whole_page
 from llava_jax.run_folder import RunFolder, write_whole
 
 _SIDE = 320  # pixels: no picture is larger
@@ -50,7 +49,11 @@ def preview(items: Sequence[PreviewItem], images: Path | None) -> str:
     counts = Counter(finding.verdict for item in items for finding in item.findings)
     legend = " ".join(f'<mark class="{v}">{v} {counts[v]:,}</mark>' for v in _VERDICTS)
     cards = "\n".join(_card(item, images) for item in items)
-    return _PAGE.format(style=_STYLE, samples=f"{len(items):,}", legend=legend, cards=cards)
+    intro = (
+        f"<h1>Instruction data: {len(items):,} samples</h1>\n"
+        f"<p>Claims that were checked: {legend}. Point at one to see its evidence.</p>"
+    )
+    return whole_page("Preview of instruction data", _STYLE, f"{intro}\n{cards}")
 
 
 def _card(item: PreviewItem, images: Path | None) -> str:
@@ -73,11 +76,7 @@ def _picture(scene: Scene, path: Path) -> str:
     except ImageError as error:
         why = f"no picture: {error.reason}\n{scene.image}"
         return f'<p class="missing">{escape(why)}</p>'
-    image.thumbnail((_SIDE, _SIDE))
-    encoded = io.BytesIO()
-    image.save(encoded, format="JPEG", quality=85)
-    data = base64.b64encode(encoded.getvalue()).decode()
-    width, height = image.size
+    url, (width, height) = jpeg(image, _SIDE)
     boxes = "".join(
         _box(entity.label, entity.place, width, height)
         for entity in scene.entities
@@ -85,7 +84,7 @@ def _picture(scene: Scene, path: Path) -> str:
     )
     return (
         f'<svg width="{width}" height="{height}">'
-        f'<image href="data:image/jpeg;base64,{data}" width="{width}" height="{height}"/>'
+        f'<image href="{url}" width="{width}" height="{height}"/>'
         f"{boxes}</svg>"
     )
 
@@ -131,12 +130,6 @@ def _marked(text: str, findings: Sequence[Finding]) -> str:
 
 
 _STYLE = """
-body { margin: 2rem auto; max-width: 75rem; padding: 0 1rem; background: #eef0f4; color: #1c2330;
-  font: 16px/1.5 system-ui, sans-serif; }
-section { margin: 1rem 0; padding: 1rem 1.4rem; background: #fff; border: 1px solid #d5d9e2;
-  border-radius: 10px; }
-h2 { margin: 0 0 .6rem; font-size: 1.05rem; overflow-wrap: anywhere; }
-small { color: #6a7385; font-weight: normal; }
 .row { display: flex; flex-wrap: wrap; gap: 1.4rem; }
 .row > div { flex: 0 0 320px; min-width: 0; }
 .row > .said { flex: 1 1 24rem; }
@@ -155,22 +148,4 @@ mark { padding: 0 .15em; border-radius: 3px; color: inherit; }
 .unknown { background: #e3e6ee; }
 .warn { background: #ffe9ab; }
 .fail { background: #ffc9cd; }
-"""
-
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width">
-<title>Preview of instruction data</title>
-<style>{style}</style>
-</head>
-<body>
-<h1>Instruction data: {samples} samples</h1>
-<p>Claims that were checked: {legend}. Point at one to see its evidence.</p>
-{cards}
-</body>
-</html>
 """

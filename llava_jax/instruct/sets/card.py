@@ -5,9 +5,10 @@ It says what the report counted and what follows from it, and nothing else.
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from llava_jax.instruct.sets.report import Report
+from llava_jax.markdown import plain, table
 
 _TASKS = {"image": "image-text-to-text", "video": "video-text-to-text"}  # the hub's names
 _HUB_LICENSES = re.compile(r"mit|apache-2\.0|cc0-1\.0|cc-by(-nc)?(-sa|-nd)?-[234]\.[05]")
@@ -18,14 +19,14 @@ _VERDICTS = ("pass", "unknown", "warn", "fail")
 def card(report: Report, name: str, data_file: str = "instructions.json") -> str:
     """name: what the set is called. data_file: its LLaVA JSON, beside the card."""
     sections = {
-        "Samples": _table(["response", "samples"], _counted(report.responses)),
-        "Sources": _table(
+        "Samples": table(["response", "samples"], _counted(report.responses)),
+        "Sources": table(
             ["source", "licence", "scenes"],
             [[source, license, f"{n:,}"] for (source, license), n in report.sources.items()],
         ),
         "Teacher": _teacher(report),
         "Grounding checks": _verdicts(report),
-        "Filters": _table(
+        "Filters": table(
             ["filter", "settings", "before", "after"],
             [[s.name, s.settings, f"{s.before:,}", f"{s.after:,}"] for s in report.steps],
         ),
@@ -34,7 +35,7 @@ def card(report: Report, name: str, data_file: str = "instructions.json") -> str
     }
     body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items() if text)
     intro = f"{report.samples:,} samples in LLaVA's record format, `{data_file}`."
-    return f"{_front_matter(report, name, data_file)}\n# {_plain(name)}\n\n{intro}\n\n{body}\n"
+    return f"{_front_matter(report, name, data_file)}\n# {plain(name)}\n\n{intro}\n\n{body}\n"
 
 
 def _front_matter(report: Report, name: str, data_file: str) -> str:
@@ -58,7 +59,7 @@ def _front_matter(report: Report, name: str, data_file: str) -> str:
 
 def _teacher(report: Report) -> str:
     usage = report.usage
-    rows = _table(["teacher", "responses asked for"], _counted(report.teachers))
+    rows = table(["teacher", "responses asked for"], _counted(report.teachers))
     spent = (
         f"{usage.prompt_tokens:,} prompt tokens, {usage.answer_tokens:,} answer tokens, "
         f"{usage.usd:.2f} USD."
@@ -72,14 +73,14 @@ def _verdicts(report: Report) -> str:
         claims = sum(counts.values())
         shares = [f"{counts.get(v, 0):,} ({counts.get(v, 0) / claims:.1%})" for v in _VERDICTS]
         rows.append([rule, f"{claims:,}", *shares])
-    return _table(["rule", "claims", *_VERDICTS], rows)
+    return table(["rule", "claims", *_VERDICTS], rows)
 
 
 def _overlaps(report: Report) -> str:
     lines = []
     for overlap in report.overlaps:
-        lines.append(f"- {_plain(overlap.evaluation)}: {overlap.samples:,} samples overlapped.")
-        lines += [f"  - {_plain(line)}" for line in overlap.lines]
+        lines.append(f"- {plain(overlap.evaluation)}: {overlap.samples:,} samples overlapped.")
+        lines += [f"  - {plain(line)}" for line in overlap.lines]
     return "\n".join(lines)
 
 
@@ -97,23 +98,12 @@ def _limitations(report: Report) -> Iterator[str]:
     if not report.overlaps:
         yield "Overlap with evaluation sets was not looked for."
     for reason, count in report.dropped.items():
-        yield f"{count:,} of {report.asked:,} responses were dropped: {_plain(reason)}."
+        yield f"{count:,} of {report.asked:,} responses were dropped: {plain(reason)}."
     for reason, count in report.problems.items():
-        yield f"{count:,} of {report.asked:,} responses had no usable text: {_plain(reason)}."
+        yield f"{count:,} of {report.asked:,} responses had no usable text: {plain(reason)}."
     if len(report.sources) > 1:
         yield "Sources have licences of their own (see above); each sample's provenance names its."
 
 
 def _counted(counts: Mapping[str, int]) -> list[list[str]]:
     return [[name, f"{count:,}"] for name, count in counts.items()]
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """ "" without rows."""
-    lines = [header, ["---"] * len(header), *([_plain(cell) for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) if rows else ""
-
-
-def _plain(text: str) -> str:
-    """One line that Markdown reads as no markup, table border or HTML."""
-    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(text.split()))
