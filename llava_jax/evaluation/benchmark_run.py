@@ -14,6 +14,7 @@ from llava_jax.errors import SetAside, UserError
 from llava_jax.evaluation.answer_log import read_log
 from llava_jax.evaluation.answering import Way, answer_questions
 from llava_jax.evaluation.benchmarks.benchmark import Benchmark, Mode, Question
+from llava_jax.evaluation.benchmarks.table import JUDGED
 from llava_jax.evaluation.page import page
 from llava_jax.evaluation.results import Answered, Result, entry, score
 from llava_jax.evaluation.tables import markdown
@@ -119,7 +120,16 @@ def evaluate_model(job: Job, checkpoint: Checkpoint, console: Console) -> list[R
             pictured = [question for question in kept if question.images]
             answer_questions(engine, pictured, folder / "blind.jsonl", grey)
             unseen = answers | _texts(folder / "blind.jsonl")
-        return Answered(benchmark, kept, answers, Problems(), unseen, aside=reasons)
+        unscored = f"its answers are in {path}: have them judged (launch/judge.py)"
+        return Answered(
+            benchmark,
+            kept,
+            answers,
+            Problems(),
+            unseen,
+            aside=reasons,
+            unscored=unscored if benchmark.name in JUDGED else "",
+        )
 
     return _evaluate(job, answered, console)
 

@@ -26,7 +26,7 @@ class Answered:
 
     blind: the same model's answers to grey images. other: another model's, from the file
     `other_name`. problems: of the files that the answers are from. aside: why further questions
-    were not asked, by id.
+    were not asked, by id. unscored: why there can be no score yet, "" if there can.
     """
 
     benchmark: Benchmark
@@ -37,6 +37,7 @@ class Answered:
     other: Mapping[str, str] | None = None
     other_name: str = ""
     aside: Mapping[str, str] = field(default_factory=dict)
+    unscored: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ def score(answered: Answered, mode: Mode) -> Result:
             return None
         return answered.benchmark.score(answered.questions, answers, mode)
 
+    if answered.unscored:
+        return Result(answered, mode, {}, None, None, answered.unscored)
     try:
         scores = {
             m: answered.benchmark.score(answered.questions, answered.answers, m) for m in MODES

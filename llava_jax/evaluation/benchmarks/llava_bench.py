@@ -88,8 +88,8 @@ class LlavaBench:
                 reviews[id] = review
         if not reviews:
             raise UserError(
-                f"{path} holds no review of {self.name}: give a file of reviews, or let a judge "
-                "mark the answers first"
+                f"{path} holds no review of {self.name}: give a file of reviews, or have the "
+                "answers judged first (launch/judge.py)"
             )
         for question in questions:
             if question.id not in reviews:
