@@ -68,9 +68,10 @@ def answer_questions(
     own = missing[jax.process_index() :: jax.process_count()]
     aside: dict[str, str] = {}
     if own:
+        model = engine()
         with AnswerLog(part_of(path, jax.process_index())) as log, _progress() as progress:
             task = progress.add_task(f"{path.parent.name}, {path.stem}", total=len(own))
-            for news in _ask(engine(), own, way):
+            for news in _ask(model, own, way):
                 log.append(new_row(q, text, way.model, way.metadata) for q, text in news.answers)
                 aside |= news.aside
                 progress.advance(task, len(news.answers) + len(news.aside))
