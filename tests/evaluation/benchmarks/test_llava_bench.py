@@ -140,7 +140,7 @@ def test_files_that_do_not_fit(tmp_path: Path) -> None:
     assert isinstance(LLAVA_BENCH_COCO, Benchmark)
     questions = LLAVA_BENCH_WILD.load(small_set(tmp_path))
     answers = write_lines(tmp_path / "answers.jsonl", [{"question_id": 0, "text": "A cat."}])
-    with pytest.raises(UserError, match="give a file of reviews, or let a judge"):
+    with pytest.raises(UserError, match="give a file of reviews, or have the"):
         LLAVA_BENCH_WILD.answers(answers, questions, Problems())
     write_lines(tmp_path / "context.jsonl", [{"image": "0.jpg", "caption": "Scene"}])
     with pytest.raises(UserError, match=r"context.jsonl has nothing for question 2"):
