@@ -11,6 +11,7 @@ from jaxtyping import Float, Int64
 from llava_jax import partition
 from llava_jax.errors import UserError
 from llava_jax.inference.answers import AnswerText, Prompt, Writing
+from llava_jax.inference.parameters import prepared
 from llava_jax.inference.sampling import SamplingParams
 from llava_jax.inference.scheduler import Scheduler, Shapes
 from llava_jax.inference.sight import Picture, Sight, content_key, power_of_two
@@ -100,7 +101,7 @@ class Engine:
         """
         self.config, self.compute, self.tokenizer = config, compute, tokenizer
         self.template = get_template(template) if isinstance(template, str) else template
-        self._params = jax.device_put(in_compute_dtype(params, compute))
+        self._params = jax.device_put(prepared(params, compute))
         self._as_trained = as_trained
         self._end_tokens, self._end_strings = _ends(self.template, tokenizer, as_trained)
         self._sight = Sight(config, self._params, compute, image_mode)
@@ -259,22 +260,6 @@ def _identities(
         identities[places] = image[expanded.image_slots[places]]
     identities[expanded.image_slots == NEWLINE, 1] = -1
     return identities
-
-
-def in_compute_dtype(params: partition.Params, compute: Compute) -> dict[str, Any]:
-    """Kernels and word embeddings in the dtype they are multiplied in; the rest as it is.
-
-    The networks cast them anyway at each use, so this changes no result and halves their reading.
-    """
-    leaves = partition.flatten(params)
-    return partition.unflatten(
-        {
-            path: leaf.astype(compute.dtype, copy=False)
-            if path.endswith(("/kernel", "/embedding"))
-            else leaf
-            for path, leaf in leaves.items()
-        }
-    )
 
 
 def _ends(
