@@ -28,6 +28,8 @@ from llava_jax.text.encode import (
 from llava_jax.text.templates import IMAGE, USER, Template, Turn, get_template, with_images
 from llava_jax.text.tokenizer import Tokenizer
 
+_LEAST_ROOM = 512  # tokens
+
 Progress = Callable[[int, int], None]  # requests done, requests in all
 
 
@@ -124,7 +126,8 @@ class Engine:
         """
         prompts = self.prepare(requests)
         writings = [self.writing(*pair) for pair in zip(requests, prompts, strict=True)]
-        scheduler = self.scheduler(Shapes(slots=power_of_two(min(slots, len(requests)), 2)))
+        slots = power_of_two(min(slots, len(requests)), 2)
+        scheduler = self.scheduler(Shapes(slots=slots, room=self._room(prompts)))
         for writing in writings:
             scheduler.submit(writing)
         going, done = True, 0
@@ -174,6 +177,11 @@ class Engine:
             self._prompt(request, names, prompt, seen)
             for request, names, prompt in zip(requests, keys, expanded, strict=True)
         ]
+
+    def _room(self, prompts: Sequence[Prompt]) -> int:
+        """What a slot needs for the longest of them; of a few sizes, so that few are compiled."""
+        needed = max((len(prompt.tokens) + prompt.most for prompt in prompts), default=0)
+        return min(power_of_two(needed, _LEAST_ROOM), self.config.language.max_length)
 
     def writing(
         self, request: Request, prompt: Prompt, notify: Callable[[Writing], None] | None = None
