@@ -52,6 +52,10 @@ class Request:
             raise UserError(f"max_new_tokens must be at least 1, not {self.max_new_tokens}")
 
 
+class PromptTooLong(UserError):
+    """A prompt that leaves no room for an answer."""
+
+
 def ask(question: str, *images: Picture, **options: Any) -> Request:
     """A single question about images, which stand in front of it; options as in `Request`."""
     return Request([(USER, with_images(question, len(images)))], images, **options)
@@ -103,7 +107,7 @@ class Engine:
         self._params = jax.device_put(in_compute_dtype(params, compute))
         self._as_trained = as_trained
         self._end_tokens, self._end_strings = _ends(self.template, tokenizer, as_trained)
-        self._sight = Sight(config, self._params, compute, image_mode)
+        self.sight = Sight(config, self._params, compute, image_mode)
         self._schedulers: dict[Shapes, Scheduler] = {}
 
     def generate(
@@ -156,7 +160,7 @@ class Engine:
 
     def warm_up(self, progress: Progress) -> None:
         """Compiles what looks at images; a scheduler warms up on its own."""
-        self._sight.warm_up(progress)
+        self.sight.warm_up(progress)
 
     def prepare(self, requests: Sequence[Request]) -> list[Prompt]:
         """Prompts of requests, their images seen; errors as for `generate`."""
@@ -166,9 +170,9 @@ class Engine:
             for request, names in zip(requests, keys, strict=True)
             for key, image in zip(names, request.images, strict=True)
         }
-        layouts = self._sight.layouts(images)
+        layouts = self.sight.layouts(images)
         expanded = [self._expanded(*pair, layouts) for pair in zip(requests, keys, strict=True)]
-        seen = self._sight.see(images, layouts)
+        seen = self.sight.see(images, layouts)
         return [
             self._prompt(request, names, prompt, seen)
             for request, names, prompt in zip(requests, keys, expanded, strict=True)
@@ -208,7 +212,7 @@ class Engine:
             raise UserError("the prompt is empty: ask something, or give an image")
         if length >= longest:
             for_images = sum(len(layouts[key].slots) for key in images)
-            raise UserError(
+            raise PromptTooLong(
                 f"the prompt takes {length} tokens ({for_images} of them "
                 f"for images) and the model reads at most {longest}, its answer included: shorten "
                 "the text or begin a new conversation"
