@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import jax
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Float, Int64
 
 from llava_jax import partition
 from llava_jax.errors import UserError
 from llava_jax.inference.answers import AnswerText, Prompt, Writing
+from llava_jax.inference.placement import placed_params
 from llava_jax.inference.sampling import SamplingParams
 from llava_jax.inference.scheduler import Scheduler, Shapes
 from llava_jax.inference.sight import Picture, Sight, content_key, power_of_two
@@ -92,19 +93,22 @@ class Engine:
         image_mode: str,
         *,
         as_trained: bool = True,
+        mesh: Mesh | None = None,
     ):
         """Takes a model as `weights.workdir.load_trained` gives it.
 
         image_mode: how `images.preprocess` makes an image a square; AnyRes does not ask.
         as_trained: prompts as this project trains; False for checkpoints of the original, whose
           inference words some templates differently (see `encode_prompt`).
+        mesh: the chips that share each product, see `placement.tensor_mesh`; None: one alone.
 
         Raises:
-          UserError: an unknown template.
+          UserError: an unknown template, or chips that cannot share the model's heads.
         """
         self.config, self.compute, self.tokenizer = config, compute, tokenizer
         self.template = get_template(template) if isinstance(template, str) else template
-        self._params = jax.device_put(in_compute_dtype(params, compute))
+        self._mesh = mesh
+        self._params = placed_params(in_compute_dtype(params, compute), config, mesh)
         self._as_trained = as_trained
         self._end_tokens, self._end_strings = _ends(self.template, tokenizer, as_trained)
         self.sight = Sight(config, self._params, compute, image_mode)
@@ -155,7 +159,9 @@ class Engine:
     def scheduler(self, shapes: Shapes) -> Scheduler:
         """The one of these shapes; what it holds of former prompts shortens the next."""
         if shapes not in self._schedulers:
-            self._schedulers[shapes] = Scheduler(self.config, self.compute, self._params, shapes)
+            self._schedulers[shapes] = Scheduler(
+                self.config, self.compute, self._params, shapes, self._mesh
+            )
         return self._schedulers[shapes]
 
     def warm_up(self, progress: Progress) -> None:
