@@ -1,12 +1,15 @@
 """Serves a model to OpenAI's clients, on this machine alone unless --host says otherwise.
 
-  python launch/serve.py --checkpoint=DIR --port=8000
+  python launch/serve.py --checkpoint=DIR --port=8000 [--web]
 Then, from any client: base_url="http://127.0.0.1:8000/v1", model=the folder's name (or --name).
+With --web, a page to chat with it: http://127.0.0.1:8000/chat
 SIGTERM and Ctrl-C finish what has been accepted, then end it; a second Ctrl-C ends it at once.
 """
 
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,9 +19,12 @@ from llava_jax import launching
 from llava_jax.errors import UserError
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
     from llava_jax.inference.engine import Engine
     from llava_jax.inference.scheduler import Scheduler
     from llava_jax.serving.media import Media
+    from llava_jax.serving.service import Service
 
 _KEY_VARIABLE = "LLAVA_JAX_API_KEY"
 _CHECKPOINT = flags.DEFINE_string(
@@ -36,6 +42,9 @@ _MAX_QUEUE = flags.DEFINE_integer("max_queue", 64, "Requests that wait; more are
 _ALLOW_REMOTE_IMAGES = flags.DEFINE_bool(
     "allow_remote_images", False, "Fetch images from the public addresses that clients name."
 )
+_TENSOR = flags.DEFINE_integer("tensor", 1, "Devices that share each product.")
+_WEB = flags.DEFINE_bool("web", False, "A page to chat with the model, at /chat.")
+_VOTES = flags.DEFINE_string("votes", "votes.jsonl", "File that the page's votes are added to.")
 _IMAGE_DIR = flags.DEFINE_string("image_dir", "", "Folder whose images file: addresses may name.")
 
 
@@ -45,7 +54,7 @@ def main() -> None:
     from llava_jax.serving.server import bind, serve, url_of
     from llava_jax.serving.service import Service
 
-    media = _media()
+    media, add_page = _media(), _page()
     bound = bind(_HOST.value, _PORT.value)
     engine = _engine()
     scheduler = _warmed_up(engine)
@@ -54,8 +63,20 @@ def main() -> None:
     api_key = os.environ.get(_KEY_VARIABLE, "") if _API_KEY.value is None else _API_KEY.value
     url = url_of(bound)
     app = create_app(service, api_key)
+    if add_page is not None:
+        add_page(app, service)
     serve(app, service, bound, lambda: print(f"serving {name} at {url}/v1", flush=True))
     service.close()
+
+
+def _page() -> Callable[["FastAPI", "Service"], None] | None:
+    """What adds the page to an application, if it is asked for."""
+    if not _WEB.value:
+        return None
+    from llava_jax.serving import web
+    from llava_jax.serving.votes import Votes
+
+    return partial(web.mount, votes=Votes(Path(_VOTES.value).expanduser()))
 
 
 def _media() -> "Media":
@@ -70,10 +91,12 @@ def _media() -> "Media":
 
 def _engine() -> "Engine":
     from llava_jax.inference.engine import Engine
+    from llava_jax.inference.placement import tensor_mesh
     from llava_jax.run_folder import refuse_url
     from llava_jax.weights.opening import load_model
 
     refuse_url("--checkpoint", _CHECKPOINT.value)
+    mesh = tensor_mesh(_TENSOR.value)
     print(f"reading {_CHECKPOINT.value} ...", file=sys.stderr)
     model = load_model(_CHECKPOINT.value, _TEMPLATE.value)
     return Engine(
@@ -84,6 +107,7 @@ def _engine() -> "Engine":
         model.template,
         model.image_mode,
         as_trained=model.as_trained,
+        mesh=mesh,
     )
 
 

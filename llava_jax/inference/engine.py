@@ -106,6 +106,7 @@ class Engine:
           UserError: an unknown template, or chips that cannot share the model's heads.
         """
         self.config, self.compute, self.tokenizer = config, compute, tokenizer
+        self.image_mode = "anyres" if config.anyres else image_mode
         self.template = get_template(template) if isinstance(template, str) else template
         self._mesh = mesh
         self._params = placed_params(in_compute_dtype(params, compute), config, mesh)

@@ -1,6 +1,7 @@
 """What stands before the routes: who may enter, how much is read, and what ends a client's work."""
 
 import asyncio
+import base64
 import secrets
 from collections.abc import Awaitable
 from contextlib import suppress
@@ -14,6 +15,7 @@ from llava_jax.serving.service import Service
 API = "/v1/"
 CHAT = "/v1/chat/completions"
 HEALTH = "/health"
+PAGE = "/chat"
 LARGEST_BODY = 20 * 2**20  # bytes
 BODY_SECONDS = 30.0  # for a request's whole body to arrive
 SEND_SECONDS = 60.0  # for a client to take a piece of its answer
@@ -37,7 +39,7 @@ class Gate:
             return
         exchange = _Exchange(receive, send)
         try:
-            self._check_key(Headers(scope=scope))
+            self._check_key(scope)
             if scope["path"].startswith(API):
                 with self._service.inside():
                     await self._guarded(scope, exchange)
@@ -48,14 +50,18 @@ class Gate:
         if exchange.status and scope["path"].startswith(API):
             self._service.metrics.requests.labels(exchange.status).inc()
 
-    def _check_key(self, headers: Headers) -> None:
-        given = headers.get("authorization", "").encode("latin-1").removeprefix(b"Bearer ")
-        if self._key and not secrets.compare_digest(given, self._key):
+    def _check_key(self, scope: Scope) -> None:
+        """A browser asks its user for the page's key, as the password to any name."""
+        of_page = scope["path"].startswith(PAGE)
+        given = Headers(scope=scope).get("authorization", "")
+        key = _password(given) if of_page else given.encode("latin-1").removeprefix(b"Bearer ")
+        if self._key and not secrets.compare_digest(key, self._key):
+            scheme = 'Basic realm="Any name, and the API key as the password"'
             raise ApiError(
                 401,
                 "Incorrect API key provided: send the header 'Authorization: Bearer KEY'.",
                 code="invalid_api_key",
-                headers={"WWW-Authenticate": "Bearer"},
+                headers={"WWW-Authenticate": scheme if of_page else "Bearer"},
             )
 
     async def _guarded(self, scope: Scope, exchange: "_Exchange") -> None:
@@ -150,6 +156,14 @@ class _Exchange:
         self._gone = self._gone or message["type"] == "http.disconnect"
         self._more = not self._gone and message.get("more_body", False)
         return message.get("body", b"")
+
+
+def _password(header: str) -> bytes:
+    """Of HTTP's Basic scheme; b"" where there is none."""
+    try:
+        return base64.b64decode(header.removeprefix("Basic ")).partition(b":")[2]
+    except ValueError:
+        return b""
 
 
 def _of_body(body: bytes) -> Receive:

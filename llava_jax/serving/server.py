@@ -12,6 +12,7 @@ from llava_jax.errors import UserError
 from llava_jax.serving.service import Service
 
 _LARGEST_HEAD = 2**16  # bytes of a request's line and headers
+_STRAGGLERS_SECONDS = 5  # for open pages, which never hang up, once all have their answers
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -47,7 +48,7 @@ class Server(uvicorn.Server):
             app,
             http="h11",
             ws="none",
-            lifespan="off",
+            timeout_graceful_shutdown=_STRAGGLERS_SECONDS,
             log_level="warning",
             access_log=False,
             server_header=False,

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -19,6 +20,7 @@ from llava_jax.serving.api import create_app
 from llava_jax.serving.media import Media
 from llava_jax.serving.server import Server, bind, url_of
 from llava_jax.serving.service import Service
+from llava_jax.serving.votes import Votes
 from tests.inference import tiny
 
 MODEL = "tiny"
@@ -56,12 +58,18 @@ def served(
     media: Media | None = None,
     places: int = 100,
     api_key: str = "",
+    votes: Path | None = None,
 ) -> Iterator[Live]:
     engine = engine or tiny.engine()
     scheduler = Scheduler(engine.config, engine.compute, engine._params, SHAPES)
     service = Service(engine, scheduler, media or Media(), MODEL, places)
     bound, ready = bind("127.0.0.1", 0), threading.Event()
-    server = Server(create_app(service, api_key), service, ready.set)
+    app = create_app(service, api_key)
+    if votes is not None:
+        from llava_jax.serving import web  # takes its time, and is not always there
+
+        web.mount(app, service, Votes(votes))
+    server = Server(app, service, ready.set)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([bound])))
     url = url_of(bound)
     thread.start()
