@@ -6,6 +6,7 @@ errors are the API's sentences.
 
 import asyncio
 import base64
+import html
 import secrets
 import tempfile
 import uuid
@@ -30,6 +31,7 @@ from llava_jax.serving.votes import Vote, Votes
 
 _UPLOADS_KEPT = (3600, 86400)  # every hour, those older than a day are deleted
 _LARGEST_SEED = 2**31 - 1
+_NO_SHARING = "[aria-label=Share] {display: none}"  # it would send a picture to a hub
 _LONGEST = 256  # tokens of an answer, unless the page says otherwise
 
 
@@ -56,8 +58,9 @@ class Conversation:
     id: str = field(default_factory=_new_id)
 
 
+Value = float | int | None  # of a control
 Messages = list[dict[str, Any]]
-Shown = tuple[Messages, Conversation, dict[str, Any]]  # chat, state, box
+Shown = tuple[Messages, Conversation | None, dict[str, Any]]  # chat, state, box
 
 
 def mount(app: FastAPI, service: Service, votes: Votes) -> None:
@@ -70,6 +73,7 @@ def mount(app: FastAPI, service: Service, votes: Votes) -> None:
         max_file_size=LARGEST_IMAGE,
         show_error=False,  # of ours; those that visitors can mend are shown all the same
         ssr_mode=False,
+        css=_NO_SHARING,
         theme=gr.themes.Default(font="system-ui", font_mono="ui-monospace"),
     )
     app.add_api_route(PAGE, lambda: RedirectResponse(f"{PAGE}/"), include_in_schema=False)
@@ -86,9 +90,9 @@ class _Page:
             title=name, analytics_enabled=False, delete_cache=_UPLOADS_KEPT, fill_height=True
         ) as blocks:
             gr.Markdown(f"## {name}\nImages are prepared as `{mode}`.")
-            conversation = gr.State(Conversation)
-            # Markdown would hide a typed <tag>, and load pictures that an answer names.
-            chat = gr.Chatbot(render_markdown=False, show_label=False, buttons=["copy"], scale=1)
+            conversation = gr.State()  # None before the first question
+            # Markdown would load pictures that an answer names.
+            chat = gr.Chatbot(render_markdown=False, show_label=False, buttons=[], scale=1)
             box = gr.MultimodalTextbox(
                 placeholder="Ask something; images can be added to every question.",
                 file_types=["image"],
@@ -126,26 +130,27 @@ class _Page:
             gr.Examples([[question] for question in questions], [box], cache_examples=False)
 
     async def _ask(
-        self, conversation: Conversation, typed: dict[str, Any], *sampling: float | None
+        self, conversation: Conversation | None, typed: dict[str, Any], *sampling: Value
     ) -> AsyncIterator[Shown]:
         """Answers what stands in the box; a question that is refused goes back there."""
+        conversation = conversation or Conversation()
         turn = Turn(typed["text"] or "", typed["files"] or [])
         turns = [*conversation.turns, turn]
         async for good, chat in self._answered(conversation, turns, sampling):
             yield chat, conversation, _EMPTY if good else typed
 
     async def _again(
-        self, conversation: Conversation, typed: dict[str, Any], *sampling: float | None
+        self, conversation: Conversation | None, typed: dict[str, Any], *sampling: Value
     ) -> AsyncIterator[Shown]:
         """Another answer to the last question; what stands in the box stays."""
-        if conversation.turns:
+        if conversation and conversation.turns:
             *before, last = conversation.turns
             turns = [*before, Turn(last.question, last.images)]
             async for _, chat in self._answered(conversation, turns, sampling):
                 yield chat, conversation, typed
 
     async def _answered(
-        self, conversation: Conversation, turns: list[Turn], sampling: Sequence[float | None]
+        self, conversation: Conversation, turns: list[Turn], sampling: Sequence[Value]
     ) -> AsyncIterator[tuple[bool, Messages]]:
         """What the chat shows as its last turn is answered; False: refused, all is as before."""
         turn, before = turns[-1], conversation.turns
@@ -199,7 +204,7 @@ _EMPTY: dict[str, Any] = {"text": "", "files": []}
 
 
 def _cleared() -> Shown:
-    return [], Conversation(), _EMPTY
+    return [], None, _EMPTY
 
 
 def _messages(turns: Sequence[Turn]) -> Messages:
@@ -207,9 +212,9 @@ def _messages(turns: Sequence[Turn]) -> Messages:
     messages: Messages = []
     for turn in turns:
         images = [{"path": path} for path in turn.images]
-        messages.append({"role": "user", "content": [*images, turn.question]})
+        messages.append({"role": "user", "content": [*images, html.escape(turn.question)]})
         if turn.answer:
-            messages.append({"role": "assistant", "content": turn.answer})
+            messages.append({"role": "assistant", "content": html.escape(turn.answer)})
     return messages
 
 
@@ -220,9 +225,7 @@ def _turn_at(turns: Sequence[Turn], index: int | tuple[int, int]) -> int:
     return owners[message]
 
 
-def _sampling(
-    temperature: float | None, top_p: float | None, longest: float | None, seed: float | None
-) -> dict[str, Any]:
+def _sampling(temperature: Value, top_p: Value, longest: Value, seed: Value) -> dict[str, Any]:
     """As the API names it, with a seed of its own where none is given."""
     return {
         "temperature": temperature,
