@@ -1,9 +1,11 @@
-"""Talks with a trained model about an image.
+"""Talks with a trained model about images.
 
 One answer, alone on stdout:
   python launch/chat.py --checkpoint=DIR --image=FILE --prompt="What is in the picture?"
 A conversation, typed or piped in line by line (/help lists its commands):
-  python launch/chat.py --checkpoint=DIR [--image=FILE]
+  python launch/chat.py --checkpoint=DIR [--image=FILE] [--image=ANOTHER]
+It exits with 0; with 2 after a mistake that can be mended (at a terminal, the conversation goes on
+instead); with 130 after Ctrl-C.
 """
 
 import sys
@@ -23,7 +25,9 @@ _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "A training run, or any checkpoint that convert.py reads.", required=True
 )
 _TEMPLATE = flags.DEFINE_string("template", "", "Conversation template instead of its own.")
-_IMAGE = flags.DEFINE_string("image", None, "Image file to talk about.")
+_IMAGE = flags.DEFINE_multi_string(
+    "image", [], "Image file to talk about; several flags: several images, in that order."
+)
 _PROMPT = flags.DEFINE_string("prompt", None, "Answer this and exit; without it: a conversation.")
 _SYSTEM = flags.DEFINE_string("system", None, "Instead of the template's system prompt.")
 _TEMPERATURE = flags.DEFINE_float("temperature", 0.0, "0: always the likeliest token.")
@@ -31,8 +35,10 @@ _TOP_P = flags.DEFINE_float("top_p", 1.0, "Draw from this share of the probabili
 _TOP_K = flags.DEFINE_integer("top_k", 0, "Draw from so many likeliest tokens; 0: all.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of the draws: the same seed gives the same answers.")
 _MAX_NEW_TOKENS = flags.DEFINE_integer("max_new_tokens", 512, "Longest answer.")
+_TENSOR = flags.DEFINE_integer("tensor", 1, "Devices that share each product.")
 
 _HELP = """\
+/add PATH     one image more, in front of the next question
 /image PATH   talk about another image (begins anew)
 /system TEXT  another system prompt (begins anew)
 /reset        forget what was said
@@ -56,13 +62,15 @@ def _load() -> "Chat":
     from llava_jax.images import load_image
     from llava_jax.inference.chat import Chat
     from llava_jax.inference.engine import Engine
+    from llava_jax.inference.placement import tensor_mesh
     from llava_jax.inference.sampling import SamplingParams
     from llava_jax.run_folder import refuse_url
     from llava_jax.weights.opening import load_model
 
     refuse_url("--checkpoint", _CHECKPOINT.value)
     sampling = SamplingParams(_TEMPERATURE.value, _TOP_K.value, _TOP_P.value, _SEED.value)
-    image = load_image(Path(_IMAGE.value).expanduser()) if _IMAGE.value else None
+    images = [load_image(Path(path).expanduser()) for path in _IMAGE.value]
+    mesh = tensor_mesh(_TENSOR.value)
     print(f"reading {_CHECKPOINT.value} ...", file=sys.stderr)
     model = load_model(_CHECKPOINT.value, _TEMPLATE.value)
     engine = Engine(
@@ -73,10 +81,11 @@ def _load() -> "Chat":
         model.template,
         model.image_mode,
         as_trained=model.as_trained,
+        mesh=mesh,
     )
     return Chat(
         engine,
-        image=image,
+        images=images,
         system=_SYSTEM.value,
         sampling=sampling,
         max_new_tokens=_MAX_NEW_TOKENS.value,
@@ -124,8 +133,12 @@ def _obey(chat: "Chat", line: str) -> None:
 
     command, _, argument = line.partition(" ")
     argument = argument.strip()
-    if command == "/image" and argument:
-        chat.show(load_image(Path(argument).expanduser()))
+    if command in ("/add", "/image") and argument:
+        image = load_image(Path(argument).expanduser())
+        if command == "/add":
+            chat.add(image)
+        else:
+            chat.show(image)
     elif command == "/system":
         chat.instruct(argument)
     elif command == "/reset":

@@ -1,6 +1,6 @@
 """A conversation that remembers its turns."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from llava_jax.inference.engine import Engine, Picture, Request
 from llava_jax.inference.sampling import SamplingParams
@@ -8,17 +8,17 @@ from llava_jax.text.templates import ASSISTANT, USER, Turn, with_images
 
 
 class Chat:
-    """Questions about at most one image, asked one after another.
+    """Questions asked one after another, about images or none.
 
-    The image stands in front of the first question, as in training: another image or system prompt
-    begins a new conversation.
+    The first images stand in front of the first question, as in training, those that are added in
+    front of the next one. Other first images or another system prompt begin a new conversation.
     """
 
     def __init__(
         self,
         engine: Engine,
         *,
-        image: Picture | None = None,
+        images: Sequence[Picture] = (),
         system: str | None = None,
         sampling: SamplingParams | None = None,
         max_new_tokens: int = 256,
@@ -26,9 +26,11 @@ class Chat:
         self._engine = engine
         self._sampling = sampling or SamplingParams()
         self._max_new_tokens = max_new_tokens
-        self._image = image
         self._system = system
         self._turns: list[Turn] = []
+        self._seen: list[Picture] = []
+        self._next: list[Picture] = []
+        self.show(*images)
 
     def say(self, text: str) -> Iterator[str]:
         """The answer, piece by piece. Turns count only once their answer has been read to its end.
@@ -36,9 +38,8 @@ class Chat:
         Raises:
           UserError: the conversation has become longer than the model reads.
         """
-        images = [] if self._image is None else [self._image]
-        first = not self._turns
-        question: Turn = (USER, with_images(text, len(images)) if first else text)
+        question: Turn = (USER, with_images(text, len(self._next)))
+        images = [*self._seen, *self._next]
         request = Request(
             [*self._turns, question],
             images,
@@ -51,14 +52,20 @@ class Chat:
             answer += piece
             yield piece
         self._turns += [question, (ASSISTANT, answer)]
+        self._seen, self._next = images, []
+
+    def add(self, image: Picture) -> None:
+        """One image more for the next question; the conversation goes on."""
+        self._next.append(image)
 
     def reset(self) -> None:
-        """Forgets the turns; image and system prompt stay."""
-        self._turns = []
+        """Forgets the turns and what was added; first images and system prompt stay."""
+        self._turns, self._seen = [], []
+        self._next = list(self._first)
 
-    def show(self, image: Picture) -> None:
-        """Begins a new conversation about another image."""
-        self._image = image
+    def show(self, *images: Picture) -> None:
+        """Begins a new conversation about other images."""
+        self._first = images
         self.reset()
 
     def instruct(self, system: str) -> None:

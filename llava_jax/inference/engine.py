@@ -4,14 +4,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import jax
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Float, Int64
 
 from llava_jax import partition
 from llava_jax.errors import UserError
 from llava_jax.inference.answers import AnswerText, Prompt, Writing
 from llava_jax.inference.parameters import prepared
+from llava_jax.inference.placement import placed_params
 from llava_jax.inference.sampling import SamplingParams
 from llava_jax.inference.scheduler import Scheduler, Shapes
 from llava_jax.inference.sight import Picture, Sight, content_key, power_of_two
@@ -55,6 +56,10 @@ class Request:
             raise UserError(f"max_new_tokens must be at least 1, not {self.max_new_tokens}")
 
 
+class PromptTooLong(UserError):
+    """A prompt that leaves no room for an answer."""
+
+
 def ask(question: str, *images: Picture, **options: Any) -> Request:
     """A single question about images, which stand in front of it; options as in `Request`."""
     return Request([(USER, with_images(question, len(images)))], images, **options)
@@ -91,22 +96,28 @@ class Engine:
         image_mode: str,
         *,
         as_trained: bool = True,
+        mesh: Mesh | None = None,
     ):
         """Takes a model as `weights.workdir.load_trained` gives it.
 
         image_mode: how `images.preprocess` makes an image a square; AnyRes does not ask.
         as_trained: prompts as this project trains; False for checkpoints of the original, whose
           inference words some templates differently (see `encode_prompt`).
+        mesh: the chips that share each product, see `placement.tensor_mesh`; None: one alone.
 
         Raises:
-          UserError: an unknown template.
+          UserError: an unknown template, or chips that cannot share the model's heads.
         """
         self.config, self.compute, self.tokenizer = config, compute, tokenizer
+        self.image_mode = "anyres" if config.anyres else image_mode
         self.template = get_template(template) if isinstance(template, str) else template
-        self._params = jax.device_put(prepared(params, compute))
+        if mesh is not None and compute.int8_weights:
+            raise UserError("weights in 8 bits are for one chip: leave out --tensor or --int8")
+        self._mesh = mesh
+        self._params = placed_params(prepared(params, compute), config, mesh)
         self._as_trained = as_trained
         self._end_tokens, self._end_strings = _ends(self.template, tokenizer, as_trained)
-        self._sight = Sight(config, self._params, compute, image_mode)
+        self.sight = Sight(config, self._params, compute, image_mode)
         self._schedulers: dict[Shapes, Scheduler] = {}
 
     def generate(
@@ -155,12 +166,14 @@ class Engine:
     def scheduler(self, shapes: Shapes) -> Scheduler:
         """The one of these shapes; what it holds of former prompts shortens the next."""
         if shapes not in self._schedulers:
-            self._schedulers[shapes] = Scheduler(self.config, self.compute, self._params, shapes)
+            self._schedulers[shapes] = Scheduler(
+                self.config, self.compute, self._params, shapes, self._mesh
+            )
         return self._schedulers[shapes]
 
     def warm_up(self, progress: Progress) -> None:
         """Compiles what looks at images; a scheduler warms up on its own."""
-        self._sight.warm_up(progress)
+        self.sight.warm_up(progress)
 
     def prepare(self, requests: Sequence[Request]) -> list[Prompt]:
         """Prompts of requests, their images seen; errors as for `generate`."""
@@ -170,9 +183,9 @@ class Engine:
             for request, names in zip(requests, keys, strict=True)
             for key, image in zip(names, request.images, strict=True)
         }
-        layouts = self._sight.layouts(images)
+        layouts = self.sight.layouts(images)
         expanded = [self._expanded(*pair, layouts) for pair in zip(requests, keys, strict=True)]
-        seen = self._sight.see(images, layouts)
+        seen = self.sight.see(images, layouts)
         return [
             self._prompt(request, names, prompt, seen)
             for request, names, prompt in zip(requests, keys, expanded, strict=True)
@@ -217,7 +230,7 @@ class Engine:
             raise UserError("the prompt is empty: ask something, or give an image")
         if length >= longest:
             for_images = sum(len(layouts[key].slots) for key in images)
-            raise UserError(
+            raise PromptTooLong(
                 f"the prompt takes {length} tokens ({for_images} of them "
                 f"for images) and the model reads at most {longest}, its answer included: shorten "
                 "the text or begin a new conversation"

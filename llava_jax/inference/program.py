@@ -9,12 +9,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.experimental.layout import Format, Layout
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from llava_jax.compiler import compiler_options
 from llava_jax.config import Recipe
-from llava_jax.errors import UserError
-from llava_jax.mesh import TENSOR, platform_of
+from llava_jax.inference.placement import cache_places, check_heads
+from llava_jax.mesh import platform_of
 from llava_jax.models import cache
 from llava_jax.models.compute import compute_for
 from llava_jax.models.language import make_cache
@@ -55,7 +55,7 @@ def prefill_program(recipe: Recipe, mesh: Mesh, rows: int, length: int) -> Infer
         "lengths": _whole(mesh, (rows,), jnp.int32),
         "images": _whole(mesh, (rows, 1, size, size, 3), jnp.uint8),
     }
-    places = (replicated(mesh), _cache_places(model, mesh))
+    places = (replicated(mesh), cache_places(model.config, model.compute, mesh))
     program = jax.jit(prefill, out_shardings=places)
     return InferenceProgram(program.lower(_weights(model, mesh), batch), mesh)
 
@@ -72,7 +72,8 @@ def decode_program(
     model = _model(recipe, mesh)
     if formats is None:
         automatic = jax.tree.map(
-            lambda place: Format(Layout.AUTO, place), _cache_places(model, mesh)
+            lambda place: Format(Layout.AUTO, place),
+            cache_places(model.config, model.compute, mesh),
         )
         formats = automatic
 
@@ -100,12 +101,7 @@ def cache_formats(compiled: jax.stages.Compiled) -> Any:
 
 def _model(recipe: Recipe, mesh: Mesh) -> Llava:
     config = llava_config(recipe.model)
-    tensor = mesh.shape[TENSOR]
-    if config.language.kv_heads % tensor:
-        raise UserError(
-            f"{config.language.kv_heads} heads of keys cannot be shared by {tensor} chips: take "
-            "a topology whose number of chips divides them"
-        )
+    check_heads(config, mesh)
     return Llava(config, compute_for(platform_of(mesh), recipe.dtype))
 
 
@@ -114,15 +110,6 @@ def _weights(model: Llava, mesh: Mesh) -> dict[str, Any]:
     shapes = abstract_params(model)
     typed = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, model.compute.dtype), shapes)
     return abstract(typed, parameter_specs(shapes, mesh), mesh)
-
-
-def _cache_places(model: Llava, mesh: Mesh) -> Any:
-    """Each chip holds the keys and values of its own heads."""
-    heads = (None, TENSOR, None, None)
-    leading = (None,) if model.compute.scan_layers else ()
-    place = NamedSharding(mesh, PartitionSpec(*leading, *heads))
-    empty = jax.eval_shape(lambda: make_cache(model.config.language, model.compute, 1, 1))
-    return jax.tree.map(lambda _: place, empty)
 
 
 def _whole(mesh: Mesh, shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:

@@ -12,16 +12,18 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Int64
 
 from llava_jax import partition
 from llava_jax.inference import programs
 from llava_jax.inference.answers import Prompt, Token, Writing
+from llava_jax.inference.placement import empty_cache
 from llava_jax.inference.programs import NOTHING, Rows
 from llava_jax.inference.sampling import Drawn, SamplingParams, stack
 from llava_jax.models.compute import Compute
-from llava_jax.models.language import make_cache
 from llava_jax.models.llava import Batch, LlavaConfig
+from llava_jax.sharding import replicated
 
 
 @dataclass(frozen=True)
@@ -89,14 +91,21 @@ class Scheduler:
     """Runs writings to their end, a `step` at a time; one thread steps, any may submit."""
 
     def __init__(
-        self, config: LlavaConfig, compute: Compute, params: partition.Params, shapes: Shapes
+        self,
+        config: LlavaConfig,
+        compute: Compute,
+        params: partition.Params,
+        shapes: Shapes,
+        mesh: Mesh | None = None,
     ):
+        """mesh: over which the parameters lie; None: on one device."""
         self._config, self._compute, self._params, self._shapes = config, compute, params, shapes
         self._room = shapes.room or config.language.max_length
         # In whole pieces, and with a last place that nobody reads.
         length = (self._room // shapes.piece + 1) * shapes.piece
-        self._cache = make_cache(config.language, compute, shapes.slots, length)
-        self._rows = programs.no_rows(shapes.slots, shapes.stops)
+        self._cache = empty_cache(config, compute, shapes.slots, length, mesh)
+        rows = programs.no_rows(shapes.slots, shapes.stops)
+        self._rows = rows if mesh is None else jax.device_put(rows, replicated(mesh))
         nothing = np.zeros((0, 2), np.int64)
         self._slots = [_Slot(nothing) for _ in range(shapes.slots)]
         self._waiting: deque[Writing] = deque()

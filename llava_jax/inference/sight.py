@@ -43,6 +43,7 @@ class Sight:
         self._config, self._params, self._compute = config, params, compute
         self._image_mode = image_mode
         self._seen: dict[str, _Seen] = {}
+        self.known, self.computed = 0, 0  # images that were asked for
         self._lock = threading.Lock()
 
     def layouts(self, images: Mapping[str, Picture]) -> dict[str, ImageLayout]:
@@ -84,6 +85,8 @@ class Sight:
 
     def _look(self, images: Mapping[str, Picture], layouts: Mapping[str, ImageLayout]) -> None:
         missing = [key for key in images if key not in self._seen]
+        self.known += len(images) - len(missing)
+        self.computed += len(missing)
         counts = [layouts[key].features // self._config.image_tokens for key in missing]
         views = chain.from_iterable(self._views(images[key]) for key in missing)
         tokens = self._computed(views, sum(counts))

@@ -19,6 +19,8 @@ from llava_jax.errors import UserError
 
 Offsets = list[tuple[int, int]]  # per token: first and one past the last character
 
+_BYTE_TOKEN = re.compile("<0x([0-9A-F]{2})>")  # LLaMA's, of bytes that have no token of their own
+
 
 class Tokenizer:
     """Text to token ids and back.
@@ -130,6 +132,20 @@ class Tokenizer:
         """Text; bytes that form no character become U+FFFD."""
         return self._backend.decode(list(ids), skip_special_tokens=skip_special)
 
+    def token_bytes(self, token_id: int) -> bytes:
+        """What a token adds to a text: a part of a character, it may be. Ids of no token: nothing.
+
+        Special tokens give their name, which `decode` leaves out.
+        """
+        token = self._backend.id_to_token(token_id) or ""
+        if token in self._added_ids:
+            return token.encode()
+        if self._is_byte_level:
+            return bytes(_BYTES[character] for character in token)
+        if byte := _BYTE_TOKEN.fullmatch(token):
+            return bytes.fromhex(byte[1])
+        return token.replace("▁", " ").encode()
+
     def encode_pieces(
         self, pieces: Sequence[tuple[str, bool]], *, begins: bool = True
     ) -> tuple[list[int], Offsets]:
@@ -163,6 +179,10 @@ class Tokenizer:
             ids += piece_ids
             offsets += [(start + first, start + last) for first, last in piece_offsets]
         return ids, offsets
+
+    @cached_property
+    def _is_byte_level(self) -> bool:
+        return '"ByteLevel"' in json.dumps(json.loads(self._stored)["decoder"])
 
     @cached_property
     def _literal(self) -> tokenizers.Tokenizer:
@@ -204,6 +224,18 @@ class StreamDecoder:
     def _texts(self) -> tuple[str, str]:
         decode = self._tokenizer.decode
         return decode(self._ids[: self._given]), decode(self._ids)
+
+
+def _byte_characters() -> dict[str, int]:
+    """The bytes that GPT-2's vocabulary writes as visible characters (its `bytes_to_unicode`)."""
+    visible = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1)]
+    visible += range(ord("®"), ord("ÿ") + 1)
+    others = [byte for byte in range(256) if byte not in visible]
+    moved = {chr(256 + number): byte for number, byte in enumerate(others)}
+    return {chr(byte): byte for byte in visible} | moved
+
+
+_BYTES = _byte_characters()
 
 
 def _encode(backend: tokenizers.Tokenizer, text: str, leads: bool) -> tuple[list[int], Offsets]:

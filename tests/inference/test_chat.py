@@ -20,7 +20,7 @@ def engine() -> Engine:
 
 @pytest.fixture
 def chat(engine: Engine) -> Chat:
-    return Chat(engine, image=tiny.picture(1), max_new_tokens=NEW)
+    return Chat(engine, images=[tiny.picture(1)], max_new_tokens=NEW)
 
 
 def say(chat: Chat, text: str) -> str:
@@ -51,6 +51,17 @@ def test_another_image_begins_anew(engine: Engine, chat: Chat):
     first = say(chat, "What?")
     chat.show(tiny.picture(2))
     assert say(chat, "What?") == answer(engine, [FIRST], image=2) != first
+
+
+def test_an_added_image_stands_in_front_of_the_next_question(engine: Engine, chat: Chat):
+    first = say(chat, "What?")
+    chat.add(tiny.picture(2))
+    second = say(chat, "What?")
+    turns: list[Turn] = [FIRST, (ASSISTANT, first), FIRST]
+    request = Request(turns, [tiny.picture(1), tiny.picture(2)], max_new_tokens=NEW)
+    assert second == engine.generate([request])[0].text
+    chat.reset()
+    assert say(chat, "What?") == first
 
 
 def test_without_an_image_it_talks_of_none(engine: Engine):

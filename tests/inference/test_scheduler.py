@@ -1,7 +1,5 @@
 """Continuous batching: whoever comes and goes, each answer is its own; nothing compiles late."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
@@ -147,27 +145,22 @@ def test_log_probabilities_come_where_they_are_wanted(engine: Engine):
     assert not any(token.others for token in asked[0].tokens)
 
 
-@pytest.fixture
-def compiled() -> Iterator[list[int]]:
+def compiled_programs() -> list[int]:
     """How many programs of each kind there are."""
     jitted = ("see", "prefill", "extend", "write_row", "write", "copy_row", "admit", "decode")
-
-    def sizes() -> list[int]:
-        return [getattr(programs, name)._cache_size() for name in jitted]
-
-    yield sizes  # type: ignore[misc]
+    return [getattr(programs, name)._cache_size() for name in jitted]
 
 
-def test_nothing_is_compiled_after_the_warm_up(compiled):
+def test_nothing_is_compiled_after_the_warm_up():
     engine = tiny.engine()
     shapes = Shapes(slots=5, piece=64, shortest=16)
     scheduler = new(engine, shapes)
     seen: list[tuple[int, int]] = []
     scheduler.warm_up(lambda *done: seen.append(done))
     engine.warm_up(lambda *done: seen.append(done))
-    before = compiled()
+    before = compiled_programs()
     answers = finished(scheduler, *writings(engine))
-    assert compiled() == before
+    assert compiled_programs() == before
     assert answers == finished(
         new(engine, Shapes(slots=5, piece=64, shortest=16)), *writings(engine)
     )

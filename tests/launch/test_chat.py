@@ -137,6 +137,15 @@ def test_a_piped_conversation(folder: Path, engine: Engine):
     assert len({blind, first, second}) == 3
 
 
+def test_several_images_at_once_or_added(folder: Path, engine: Engine):
+    flags = (RUN, "--image=images/1.png")
+    code, out, err = run(folder, *flags, typed="/add images/2.png\nWhat?")
+    pictures = [Image.open(folder / "images" / f"{image}.png") for image in (1, 2)]
+    both = engine.generate([ask("What?", *pictures, max_new_tokens=12)])[0].text + "\n"
+    assert (code, out) == (0, both), err
+    assert run(folder, *flags, "--image=images/2.png", typed="What?")[:2] == (0, both)
+
+
 def test_drawn_answers_follow_the_seed(folder: Path):
     flags = (RUN, "--prompt=What?", "--temperature=1.5", "--top_k=40", "--top_p=.95")
     answers = [run(folder, *flags, f"--seed={seed}") for seed in (1, 1, 2)]
@@ -155,7 +164,9 @@ def test_drawn_answers_follow_the_seed(folder: Path):
         ([RUN, "--prompt=x", "--top_p=2"], "", "top_p must be"),
         ([RUN, "--wrong=1"], "", "wrong"),
         ([RUN, "stray"], "", "'stray'"),
+        ([RUN, "--prompt=x", "--tensor=2"], "", "--tensor=2"),
         ([RUN], "/image absent.png", "absent.png: no such file"),
+        ([RUN], "/add", "/add"),
         ([RUN], "/dance", "/dance"),
         ([RUN], "x" * 5000, "at most 2048"),
     ],

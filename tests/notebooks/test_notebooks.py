@@ -7,7 +7,10 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from llava_jax.config import parse
+from llava_jax.weights.workdir import save_recipe
 from tests.conftest import REPOSITORY
+from tests.tiny_run import make_weights, tiny_recipe
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 LARGEST_OUTPUT = 4_000  # bytes of a cell's outputs
@@ -56,6 +59,20 @@ def test_colab_quickstart(tmp_path: Path, pocket_language, pocket_tower, pocket_
     assert len(answer) >= 2 and answer[0].startswith("reading")
     assert "tpu-vm create llava" in said_by(cells, "--dry_run")
     assert list((tmp_path / "run").glob("stages/instruct/checkpoints/2"))
+
+
+@pytest.mark.slow
+def test_chat(tmp_path: Path, monkeypatch):
+    make_weights(tmp_path, wild=True)
+    save_recipe(tmp_path / "run", parse(tiny_recipe(tmp_path)))
+    monkeypatch.setenv("CHECKPOINT", str(tmp_path / "run"))
+    monkeypatch.setenv("MAX_NEW_TOKENS", "8")
+    cells = executed("chat.ipynb")
+    first, second, third = (
+        said_by(cells, part) for part in ("def ask", "colors do you", "chat.add(")
+    )
+    assert first.startswith("> What is in the picture?\n") and len(first.splitlines()) > 1
+    assert len({text.partition("\n")[2] for text in (first, second, third)}) == 3
 
 
 @pytest.mark.slow

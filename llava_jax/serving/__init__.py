@@ -1,0 +1,1 @@
+"""A model behind the chat API that OpenAI's clients speak."""
