@@ -141,7 +141,8 @@ def test_choices_have_seeds_of_their_own(live: Live):
 
 def test_without_a_seed_answers_differ(live: Live):
     contents = {
-        live.client().chat.completions.create(model=MODEL, messages=[user("Hi")], max_tokens=20)
+        live.client()
+        .chat.completions.create(model=MODEL, messages=[user("Hi")], max_tokens=20)
         .choices[0]
         .message.content
         for _ in range(3)
