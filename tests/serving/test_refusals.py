@@ -130,9 +130,13 @@ def test_another_model(live: Live):
     assert error_of(response)["code"] == "model_not_found"
 
 
-def test_a_prompt_too_long(live: Live):
+@pytest.mark.parametrize("length", [300, 20_000])
+def test_a_prompt_too_long(live: Live, length: int, monkeypatch: pytest.MonkeyPatch):
+    """One that is far too long costs no time."""
+    if length > 300:
+        monkeypatch.setattr(live.engine, "prepare", None)
     with live.http() as client:
-        response = client.post(CHAT, json=body(user("x" * 300)))
+        response = client.post(CHAT, json=body(user("x" * length)))
     assert response.status_code == 400
     assert error_of(response)["code"] == "context_length_exceeded"
 

@@ -229,6 +229,6 @@ def test_refusals_are_all_alike():
     with site(a_com=[[PUBLIC]] * 9, b_com=[["10.0.0.1"]]) as (web, _):
         texts = {refused(web, f"http://a.com{path}") for path in urls}
         texts |= {refused(web, url) for url in ("http://b.com", "http://c.com", "http://", "x:")}
-        texts |= {refused(web, "https://a.com/cat.png"), refused(web, "http://ä.com/")}
+        texts |= {refused(web, "https://a.com/cat.png", seconds=1.0), refused(web, "http://ä.com/")}
         texts.add(refused(web, "http://a.com/slow", seconds=0.2))
     assert len(texts) == 1
