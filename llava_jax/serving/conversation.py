@@ -11,6 +11,8 @@ from llava_jax.serving.protocol import ChatRequest, ImagePart, Message, TextPart
 from llava_jax.text.templates import IMAGE, Content, Turn, with_images
 
 MOST_IMAGES = 16
+TOO_LONG = "context_length_exceeded"
+_LONGEST_TOKEN = 64  # characters; a text that is longer still is not even made tokens
 _GREEDY = 1e-4  # temperatures below draw the likeliest token anyhow, or overflow
 _SMALLEST_TOP_P = 1e-6  # OpenAI's top_p of 0: the likeliest token
 
@@ -40,15 +42,10 @@ def to_request(asked: ChatRequest, images: list[bytes], longest: int) -> Request
     longest: tokens that the model reads and writes in all.
 
     Raises:
-      ApiError: 400 for messages in no order that a template knows.
+      ApiError: 400 for limits and texts beyond that, and for messages in no order that a template
+        knows.
     """
-    if (asked.longest or 1) > longest:
-        raise ApiError(
-            400,
-            f"max_tokens is too large: {asked.longest}. This model supports at most {longest}.",
-            param="max_tokens",
-            code="invalid_value",
-        )
+    _check_lengths(asked, longest)
     system, turns = _split(asked.messages)
     sampling = SamplingParams(
         temperature=asked.temperature if asked.temperature >= _GREEDY else 0.0,
@@ -57,6 +54,25 @@ def to_request(asked: ChatRequest, images: list[bytes], longest: int) -> Request
         logprobs=asked.logprobs,
     )
     return Request(turns, images, system, sampling, asked.longest or longest, asked.stops)
+
+
+def _check_lengths(asked: ChatRequest, longest: int) -> None:
+    """Raises ApiError, 400, for answers or texts that the model cannot have."""
+    if (asked.longest or 1) > longest:
+        raise ApiError(
+            400,
+            f"max_tokens is too large: {asked.longest}. This model supports at most {longest}.",
+            param="max_tokens",
+            code="invalid_value",
+        )
+    characters = sum(len(_text(message)) for message in asked.messages)
+    if characters > _LONGEST_TOKEN * longest:
+        raise ApiError(
+            400,
+            f"The messages have {characters} characters, and this model reads {longest} tokens.",
+            param="messages",
+            code=TOO_LONG,
+        )
 
 
 def with_seed(prompt: Prompt, number: int) -> Prompt:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -48,6 +49,18 @@ _NEUTRAL: dict[str, Any] = {
 }
 
 
+def _encodable(text: str) -> str:
+    """JSON can write half of a character, which no text can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise PydanticCustomError("surrogate", "Input should be valid Unicode") from None
+    return text
+
+
+Text = Annotated[str, AfterValidator(_encodable)]
+
+
 class _Asked(BaseModel):
     """Part of a request: types are taken as they are, null is the same as nothing."""
 
@@ -63,13 +76,13 @@ class _Asked(BaseModel):
 
 class TextPart(_Asked):
     type: Literal["text"]
-    text: str
+    text: Text
 
 
 class ImageUrl(_Asked):
     """url: a data URI, or an address where the server allows them. detail: of no effect."""
 
-    url: str
+    url: Text
     detail: Literal["auto", "low", "high"] = "auto"
 
 
@@ -86,9 +99,10 @@ def _one_or_many(value: Any) -> str:
 
 
 _Content = Annotated[
-    Annotated[str, Tag("(one)")] | Annotated[list[Part], Tag("(many)")], Discriminator(_one_or_many)
+    Annotated[Text, Tag("(one)")] | Annotated[list[Part], Tag("(many)")],
+    Discriminator(_one_or_many),
 ]
-_Stop = Annotated[str, Field(min_length=1, max_length=256)]
+_Stop = Annotated[Text, Field(min_length=1, max_length=256)]
 _Stops = Annotated[
     Annotated[_Stop, Tag("(one)")] | Annotated[list[_Stop], Field(max_length=4), Tag("(many)")],
     Discriminator(_one_or_many),
@@ -100,7 +114,7 @@ class Message(_Asked):
 
     role: Literal["system", "developer", "user", "assistant"]
     content: _Content
-    name: str = ""
+    name: Text = ""
     annotations: Annotated[list[Any], Field(max_length=0)] = []
 
     @property
@@ -118,7 +132,7 @@ class StreamOptions(_Asked):
 class ChatRequest(_Asked):
     """What `POST /v1/chat/completions` takes; other known fields only with their neutral value."""
 
-    model: str
+    model: Text
     messages: Annotated[list[Message], Field(min_length=1, max_length=MOST_MESSAGES)]
     max_tokens: Annotated[int | None, Field(ge=1, lt=2**31)] = None
     max_completion_tokens: Annotated[int | None, Field(ge=1, lt=2**31)] = None

@@ -12,7 +12,7 @@ from llava_jax.images import ImageError
 from llava_jax.inference.answers import Writing
 from llava_jax.inference.engine import Engine, PromptTooLong, Request
 from llava_jax.inference.scheduler import Scheduler
-from llava_jax.serving.conversation import image_urls, to_request, with_seed
+from llava_jax.serving.conversation import TOO_LONG, image_urls, to_request, with_seed
 from llava_jax.serving.errors import ApiError, printable
 from llava_jax.serving.media import Media, refused
 from llava_jax.serving.metrics import Metrics
@@ -106,8 +106,7 @@ class Service:
         except ImageError:
             raise refused("An image is damaged: it cannot be decoded.") from None
         except PromptTooLong as error:
-            code = "context_length_exceeded"
-            raise ApiError(400, str(error), param="messages", code=code) from None
+            raise ApiError(400, str(error), param="messages", code=TOO_LONG) from None
         except UserError as error:
             raise ApiError(400, str(error), param="messages") from None
 

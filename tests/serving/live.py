@@ -44,7 +44,7 @@ class Live:
         return openai.AsyncOpenAI(**self._options(options))
 
     def http(self, **options: Any) -> httpx2.Client:
-        return httpx2.Client(base_url=self.url, timeout=60, **options)
+        return httpx2.Client(base_url=self.url, timeout=200, **options)
 
     def _options(self, options: dict[str, Any]) -> dict[str, Any]:
         fixed = {"base_url": f"{self.url}/v1", "max_retries": 0, "timeout": 60}

@@ -205,6 +205,24 @@ def test_folder_without_end_of_text(tiny_backend: tokenizers.Tokenizer, tmp_path
 # Streaming
 
 
+@given(st.text(max_size=20))
+@settings(deadline=None)
+@pytest.mark.parametrize("legacy", [False, True])
+def test_bytes_of_llama_tokens_are_the_text(legacy: bool, llama: dict[bool, Tokenizer], text: str):
+    ids = llama[legacy].encode(text, special=False)
+    data = b"".join(map(llama[legacy].token_bytes, ids))
+    text = text.replace("▁", " ")
+    assert data.decode() in (text, " " + text)
+
+
+@given(MIXED.map("".join))
+@settings(deadline=None)
+def test_bytes_of_tokens_are_the_text(tiny: Tokenizer, text: str):
+    ids = tiny.encode(text)
+    assert b"".join(map(tiny.token_bytes, ids)).decode() == text
+    assert tiny.token_bytes(tiny.vocab_size) == b""
+
+
 def streamed(tokenizer: Tokenizer, ids: list[int]) -> list[str]:
     decoder = StreamDecoder(tokenizer)
     return [*(decoder.push(i) for i in ids), decoder.flush()]
