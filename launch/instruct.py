@@ -54,7 +54,8 @@ _HELD_OUT = flags.DEFINE_float("held_out", 0.0, "Share of the images whose sampl
 _AGAINST = flags.DEFINE_list(
     "against", [], "Evaluation sets to keep off: FILE, or FILE:FOLDER with its images."
 )
-_SHOWN = flags.DEFINE_integer("preview", 50, "Samples in preview.html.", lower_bound=0)
+_PREVIEW = flags.DEFINE_boolean("preview", True, "Write preview.html, to look at samples.")
+_SHOWN = flags.DEFINE_integer("shown", 50, "Samples in preview.html.", lower_bound=1)
 _TFDS = flags.DEFINE_boolean("tfds", False, "Also as a TFDS data set, in OUT/tfds.")
 _CHECK = flags.DEFINE_string("check", "", "LLaVA's JSON to check instead of writing any.")
 _CONCEPTS = flags.DEFINE_string("concepts", "", "Captions (LLaVA's JSON) to choose from.")
@@ -97,7 +98,7 @@ def _choices() -> "Choices":
         seed=_SEED.value,
         held_out=_HELD_OUT.value,
         against=tuple(_AGAINST.value),
-        shown=_SHOWN.value,
+        shown=_SHOWN.value if _PREVIEW.value else 0,
         tfds=_TFDS.value,
     )
 

@@ -109,8 +109,8 @@ def _samples(data: DataSet) -> list[Sample]:
 class Output:
     """Where and how a set is written.
 
-    held_out: share of the images whose samples go to held_out.json. shown: samples in preview.html.
-    images: the folder of the scenes' images; None shows symbols alone.
+    held_out: share of the images whose samples go to held_out.json. shown: samples in preview.html;
+    0: no such page. images: the folder of the scenes' images; None shows symbols alone.
     """
 
     folder: Path
@@ -136,11 +136,13 @@ def write_set(data: DataSet, output: Output, problems: Problems) -> list[Path]:
 
 def write_checks(data: DataSet, output: Output, problems: Problems) -> list[Path]:
     """What the checks found, without the records: provenance, report and preview."""
-    files = [output.folder / name for name in ("provenance.jsonl", "report.json", "preview.html")]
+    files = [output.folder / name for name in ("provenance.jsonl", "report.json")]
     write_provenance(files[0], [entry.provenance for entry in data.entries])
     report = data.report.to_dict() | {"rejected": _rejected(data), "set_aside": problems.counts}
     write_json(files[1], report)
-    write_preview(files[2], _shown(data, output.shown), output.images)
+    if output.shown:
+        files.append(output.folder / "preview.html")
+        write_preview(files[-1], _shown(data, output.shown), output.images)
     return files
 
 
