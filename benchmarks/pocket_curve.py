@@ -19,7 +19,7 @@ _OUT = flags.DEFINE_string("out", None, "Name of the files, without .png and .js
 def main() -> None:
     from llava_jax.evaluation.held_out import ask_probes
     from llava_jax.evaluation.probes import make_probes
-    from llava_jax.instruct.importers.coco import CocoFiles, read_scenes
+    from llava_jax.instruct.importers.coco import CocoFiles, read_whole
     from llava_jax.models.compute import local_compute
     from llava_jax.report import read_report
     from llava_jax.weights.checkpoints import StageCheckpoints
@@ -29,7 +29,7 @@ def main() -> None:
     recipe = load_recipe(workdir)
     compute = local_compute(recipe.dtype)
     files = CocoFiles.in_folder(workdir / "data" / "held_out")
-    probes = make_probes(read_scenes(files), recipe.seed)
+    probes = make_probes(read_whole(files), recipe.seed)
     with StageCheckpoints(checkpoint_folder(workdir, recipe.stages[-1])) as checkpoints:
         steps = checkpoints.steps
     minutes = _minutes(workdir, recipe.stages, read_report(workdir)["minutes"])

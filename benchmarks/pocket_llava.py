@@ -20,7 +20,7 @@ from transformers import LlavaConfig as TheirConfig
 from llava_jax import partition
 from llava_jax.config import Optimizer
 from llava_jax.inference import programs
-from llava_jax.inference.engine import in_compute_dtype
+from llava_jax.inference.parameters import prepared
 from llava_jax.models.compute import Compute
 from llava_jax.models.llava import Llava, LlavaConfig
 from llava_jax.models.projector import ProjectorConfig
@@ -162,7 +162,7 @@ class Ours:
 
     def prefill(self, rows: int) -> Program:
         """Prompts with an image read into a new cache; the likeliest next token of the first."""
-        params = jax.device_put(in_compute_dtype(self.params, self.compute))
+        params = jax.device_put(prepared(self.params, self.compute))
         batch = {
             "tokens": self.work.batch["tokens"][:rows, :PROMPT],
             "image_slots": self.work.batch["image_slots"][:rows, :PROMPT],
@@ -183,7 +183,7 @@ class Ours:
     def tower(self) -> Program:
         """Features of images; their mean size."""
         look = jax.jit(lambda p, x: self.model.apply({"params": p}, x, method="encode_images"))
-        params = jax.device_put(in_compute_dtype(self.params, self.compute))
+        params = jax.device_put(prepared(self.params, self.compute))
 
         def once() -> float:
             features = look(params, self.work.pixels).block_until_ready()

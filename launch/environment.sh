@@ -15,13 +15,14 @@ prepare_environment() {
     }
   fi
   # A copy of the requirements marks what is installed: only a change installs anew.
-  if ! cat requirements.txt "$requirements" | cmp -s - "$stamp"; then
+  if ! cat requirements.txt requirements-web.txt "$requirements" | cmp -s - "$stamp"; then
     echo "installing $requirements into .venv" >&2
     "$python" -m pip install --quiet --disable-pip-version-check -r "$requirements" &&
-      "$python" -m pip install --quiet --disable-pip-version-check --no-deps -e . || {
+      "$python" -m pip install --quiet --disable-pip-version-check --no-deps \
+        -r requirements-web.txt -e . || {
       echo "installing failed: is there a network? Run the same command again" >&2
       return 2
     }
-    cat requirements.txt "$requirements" > "$stamp"
+    cat requirements.txt requirements-web.txt "$requirements" > "$stamp"
   fi
 }

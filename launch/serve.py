@@ -7,7 +7,6 @@ SIGTERM and Ctrl-C finish what has been accepted, then end it; a second Ctrl-C e
 """
 
 import os
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -43,6 +42,7 @@ _ALLOW_REMOTE_IMAGES = flags.DEFINE_bool(
     "allow_remote_images", False, "Fetch images from the public addresses that clients name."
 )
 _TENSOR = flags.DEFINE_integer("tensor", 1, "Devices that share each product.")
+_INT8 = flags.DEFINE_bool("int8", False, "Weights in 8 bits: faster, and nearly the same answers.")
 _WEB = flags.DEFINE_bool("web", False, "A page to chat with the model, at /chat.")
 _VOTES = flags.DEFINE_string("votes", "votes.jsonl", "File that the page's votes are added to.")
 _IMAGE_DIR = flags.DEFINE_string("image_dir", "", "Folder whose images file: addresses may name.")
@@ -50,13 +50,14 @@ _IMAGE_DIR = flags.DEFINE_string("image_dir", "", "Folder whose images file: add
 
 def main() -> None:
     # Imported here, after the environment is set: jax reads it when it is imported.
+    from llava_jax.inference.opening import open_engine
     from llava_jax.serving.api import create_app
     from llava_jax.serving.server import bind, serve, url_of
     from llava_jax.serving.service import Service
 
     media, add_page = _media(), _page()
     bound = bind(_HOST.value, _PORT.value)
-    engine = _engine()
+    engine = open_engine(_CHECKPOINT.value, _TEMPLATE.value, tensor=_TENSOR.value, int8=_INT8.value)
     scheduler = _warmed_up(engine)
     name = _NAME.value or Path(_CHECKPOINT.value).expanduser().resolve().name
     service = Service(engine, scheduler, media, name, _SLOTS.value + _MAX_QUEUE.value)
@@ -87,28 +88,6 @@ def _media() -> "Media":
     if folder is not None and not folder.is_dir():
         raise UserError(f"--image_dir={_IMAGE_DIR.value} is no folder: name one that is there")
     return Media(folder, RemoteImages() if _ALLOW_REMOTE_IMAGES.value else None)
-
-
-def _engine() -> "Engine":
-    from llava_jax.inference.engine import Engine
-    from llava_jax.inference.placement import tensor_mesh
-    from llava_jax.run_folder import refuse_url
-    from llava_jax.weights.opening import load_model
-
-    refuse_url("--checkpoint", _CHECKPOINT.value)
-    mesh = tensor_mesh(_TENSOR.value)
-    print(f"reading {_CHECKPOINT.value} ...", file=sys.stderr)
-    model = load_model(_CHECKPOINT.value, _TEMPLATE.value)
-    return Engine(
-        model.config,
-        model.params,
-        model.compute,
-        model.tokenizer,
-        model.template,
-        model.image_mode,
-        as_trained=model.as_trained,
-        mesh=mesh,
-    )
 
 
 def _warmed_up(engine: "Engine") -> "Scheduler":

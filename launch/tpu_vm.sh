@@ -224,7 +224,8 @@ install() {
   local archive
   if [ -n "$dry_run" ]; then archive=/tmp/llava_jax.tar.gz; else archive=$(mktemp -d)/llava_jax.tar.gz; fi
   execute tar --exclude=__pycache__ -czf "$archive" \
-    llava_jax configs launch pyproject.toml README.md LICENSE requirements.txt requirements-tpu.txt || return
+    llava_jax configs launch pyproject.toml README.md LICENSE requirements.txt requirements-web.txt \
+    requirements-tpu.txt || return
   tpus tpu-vm scp "$archive" "$name:llava_jax.tar.gz" --worker=all || return
   on_all "rm -rf llava_jax/llava_jax llava_jax/configs llava_jax/launch && mkdir -p llava_jax &&" \
     "tar -xzf llava_jax.tar.gz -C llava_jax && $on_worker install" || return

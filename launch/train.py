@@ -18,11 +18,7 @@ _WORKDIR = flags.DEFINE_string(
     "Folder of the run (data, checkpoints, metrics), or its URL: gs://BUCKET/FOLDER.",
     required=True,
 )
-_COORDINATOR = flags.DEFINE_string(
-    "coordinator", "", "Of a run of several processes: host:port of the first, or auto on TPUs."
-)
-_PROCESSES = flags.DEFINE_integer("processes", 0, "How many there are (with host:port).")
-_PROCESS = flags.DEFINE_integer("process", 0, "Which of them this is, from 0 (with host:port).")
+_PROCESSES = launching.define_processes()
 flags.mark_flag_as_required("config")
 
 
@@ -38,7 +34,7 @@ def main() -> None:
         file = next((word for word in str(error).split() if word.endswith(".py")), "--config")
         raise UserError(f"cannot read the recipe {file}: configs/ holds recipes") from error
     workdir = run_folder(_WORKDIR.value)
-    join(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+    join(*_PROCESSES())
     train(recipe, workdir)
 
 

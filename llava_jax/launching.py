@@ -55,6 +55,16 @@ def run(main: Callable[[], None], environment: Mapping[str, str] | None = None) 
         sys.exit(_INTERRUPTED)
 
 
+def define_processes() -> Callable[[], tuple[str, int, int]]:
+    """Flags of a run of several processes; once parsed, what `processes.join` wants."""
+    coordinator = flags.DEFINE_string(
+        "coordinator", "", "Of a run of several processes: host:port of the first, or auto on TPUs."
+    )
+    count = flags.DEFINE_integer("processes", 0, "How many there are (with host:port).")
+    index = flags.DEFINE_integer("process", 0, "Which this is, from 0 (with host:port).")
+    return lambda: (coordinator.value, count.value, index.value)
+
+
 def _without_savers(failure: threading.ExceptHookArgs) -> None:
     """Orbax raises its saving thread's error again where it is waited for: once is enough."""
     if not type(failure.thread).__module__.startswith("orbax"):

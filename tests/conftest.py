@@ -21,6 +21,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=SHARED_DATA / "golden",
         help="folder with recorded outputs of the original LLaVA",
     )
+    parser.addoption(
+        "--teacher_url",
+        default="",
+        help="a chat API to try as teacher, as http://localhost:8000/v1",
+    )
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from llava_jax.evaluation.run import (
     sheet_items,
 )
 from llava_jax.inference.engine import Engine, ask
-from llava_jax.instruct.importers.coco import CocoFiles, read_scenes
+from llava_jax.instruct.importers.coco import CocoFiles, read_whole
 from llava_jax.models.compute import Compute, local_compute
 from llava_jax.report import read_report, timed, update_report
 from llava_jax.sheet import draw_sheet
@@ -91,7 +91,7 @@ def ask_probes(
 
 def _evaluate(workdir: Path, recipe: Recipe, files: CocoFiles) -> dict[str, Any]:
     compute = local_compute(recipe.dtype)
-    probes = make_probes(read_scenes(files), recipe.seed)
+    probes = make_probes(read_whole(files), recipe.seed)
     trained = load_trained(workdir, compute)
     model = ask_probes(trained, compute, probes, files.images, "model")
     blind = ask_probes(trained, compute, probes, files.images, "blind model", blind=True)

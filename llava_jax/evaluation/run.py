@@ -15,10 +15,10 @@ from rich.table import Table
 
 from llava_jax.evaluation.probes import Figure, Probe
 from llava_jax.evaluation.scoring import Verdict, score
-from llava_jax.evaluation.statistics import Tally, difference_interval, ratio_interval, tally
+from llava_jax.evaluation.statistics import Tally, difference_interval, interval, tally
+from llava_jax.evaluation.views import blind as unseen
+from llava_jax.images import load_image
 from llava_jax.sheet import SheetItem, SheetLine
-
-GRAY = (128, 128, 128)  # what a blind model is shown
 
 Answerer = Callable[[list[Image.Image], list[str]], list[str]]
 
@@ -67,7 +67,7 @@ class ProbeRun:
         for name, sums in self.tallies.items():
             verdicts = [v for p, v in self._judged() if p.figure == FIGURES[name][0]]
             unparsed = sum(not verdict.parsed for verdict in verdicts)
-            figures[name] = asdict(ratio_interval(sums)) | {
+            figures[name] = asdict(interval(sums)) | {
                 "n": len(verdicts),
                 "unparsed": unparsed,
             }
@@ -106,8 +106,8 @@ def evaluate_probes(
 
 
 def _load(path: Path, blind: bool) -> Image.Image:
-    with Image.open(path) as image:
-        return Image.new("RGB", image.size, GRAY) if blind else image.convert("RGB")
+    image = load_image(path)
+    return unseen(image) if blind else image
 
 
 def sheet_items(run: ProbeRun, images: Path, count: int, questions: int = 4) -> list[SheetItem]:

@@ -27,10 +27,10 @@ class Chat:
         self._sampling = sampling or SamplingParams()
         self._max_new_tokens = max_new_tokens
         self._system = system
-        self._first = list(images)
         self._turns: list[Turn] = []
-        self._seen: list[Picture] = []  # by the turns
-        self._next = list(images)  # in front of the next question
+        self._seen: list[Picture] = []
+        self._next: list[Picture] = []
+        self.show(*images)
 
     def say(self, text: str) -> Iterator[str]:
         """The answer, piece by piece. Turns count only once their answer has been read to its end.
@@ -60,11 +60,12 @@ class Chat:
 
     def reset(self) -> None:
         """Forgets the turns and what was added; first images and system prompt stay."""
-        self._turns, self._seen, self._next = [], [], list(self._first)
+        self._turns, self._seen = [], []
+        self._next = list(self._first)
 
     def show(self, *images: Picture) -> None:
         """Begins a new conversation about other images."""
-        self._first = list(images)
+        self._first = images
         self.reset()
 
     def instruct(self, system: str) -> None:

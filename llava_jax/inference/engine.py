@@ -11,6 +11,7 @@ from jaxtyping import Float, Int64
 from llava_jax import partition
 from llava_jax.errors import UserError
 from llava_jax.inference.answers import AnswerText, Prompt, Writing
+from llava_jax.inference.parameters import prepared
 from llava_jax.inference.placement import placed_params
 from llava_jax.inference.sampling import SamplingParams
 from llava_jax.inference.scheduler import Scheduler, Shapes
@@ -27,6 +28,8 @@ from llava_jax.text.encode import (
 )
 from llava_jax.text.templates import IMAGE, USER, Template, Turn, get_template, with_images
 from llava_jax.text.tokenizer import Tokenizer
+
+_LEAST_ROOM = 512  # tokens
 
 Progress = Callable[[int, int], None]  # requests done, requests in all
 
@@ -108,8 +111,10 @@ class Engine:
         self.config, self.compute, self.tokenizer = config, compute, tokenizer
         self.image_mode = "anyres" if config.anyres else image_mode
         self.template = get_template(template) if isinstance(template, str) else template
+        if mesh is not None and compute.int8_weights:
+            raise UserError("weights in 8 bits are for one chip: leave out --tensor or --int8")
         self._mesh = mesh
-        self._params = placed_params(in_compute_dtype(params, compute), config, mesh)
+        self._params = placed_params(prepared(params, compute), config, mesh)
         self._as_trained = as_trained
         self._end_tokens, self._end_strings = _ends(self.template, tokenizer, as_trained)
         self.sight = Sight(config, self._params, compute, image_mode)
@@ -132,7 +137,8 @@ class Engine:
         """
         prompts = self.prepare(requests)
         writings = [self.writing(*pair) for pair in zip(requests, prompts, strict=True)]
-        scheduler = self.scheduler(Shapes(slots=power_of_two(min(slots, len(requests)), 2)))
+        slots = power_of_two(min(slots, len(requests)), 2)
+        scheduler = self.scheduler(Shapes(slots=slots, room=self._room(prompts)))
         for writing in writings:
             scheduler.submit(writing)
         going, done = True, 0
@@ -184,6 +190,11 @@ class Engine:
             self._prompt(request, names, prompt, seen)
             for request, names, prompt in zip(requests, keys, expanded, strict=True)
         ]
+
+    def _room(self, prompts: Sequence[Prompt]) -> int:
+        """What a slot needs for the longest of them; of a few sizes, so that few are compiled."""
+        needed = max((len(prompt.tokens) + prompt.most for prompt in prompts), default=0)
+        return min(power_of_two(needed, _LEAST_ROOM), self.config.language.max_length)
 
     def writing(
         self, request: Request, prompt: Prompt, notify: Callable[[Writing], None] | None = None
@@ -270,22 +281,6 @@ def _identities(
         identities[places] = image[expanded.image_slots[places]]
     identities[expanded.image_slots == NEWLINE, 1] = -1
     return identities
-
-
-def in_compute_dtype(params: partition.Params, compute: Compute) -> dict[str, Any]:
-    """Kernels and word embeddings in the dtype they are multiplied in; the rest as it is.
-
-    The networks cast them anyway at each use, so this changes no result and halves their reading.
-    """
-    leaves = partition.flatten(params)
-    return partition.unflatten(
-        {
-            path: leaf.astype(compute.dtype, copy=False)
-            if path.endswith(("/kernel", "/embedding"))
-            else leaf
-            for path, leaf in leaves.items()
-        }
-    )
 
 
 def _ends(

@@ -57,9 +57,7 @@ def empty_cache(
 
 def cache_places(config: LlavaConfig, compute: Compute, mesh: Mesh) -> Any:
     """Each chip holds the keys and values of its own heads."""
-    heads = (None, TENSOR, None, None)
-    leading = (None,) if compute.scan_layers else ()
-    place = NamedSharding(mesh, PartitionSpec(*leading, *heads))
+    place = NamedSharding(mesh, PartitionSpec(None, None, TENSOR, None, None))
     empty = jax.eval_shape(lambda: make_cache(config.language, compute, 1, 1))
     return jax.tree.map(lambda _: place, empty)
 

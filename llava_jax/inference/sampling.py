@@ -88,7 +88,7 @@ def sample(
       step alone, so a row draws the same alone and in any batch.
     """
     logits = logits.astype(jnp.float32)
-    greedy = jnp.argmax(logits, axis=-1).astype(jnp.int32)
+    greedy = _first_greatest(logits)
     is_drawn = sampling.temperature > 0
     # Only one branch runs: a greedy batch pays nothing for the other.
     drawn = jax.lax.cond(is_drawn.any(), _draw, lambda *_: greedy, logits, sampling, step)
@@ -141,7 +141,14 @@ def _draw(logits: Array, sampling: RowSampling, step: Array) -> Array:
         key = jax.random.fold_in(jax.random.key(seed), step)
         return jax.random.gumbel(key, logits.shape[1:])
 
-    return jnp.argmax(scores + jax.vmap(noise)(sampling.seed, step), axis=-1).astype(jnp.int32)
+    return _first_greatest(scores + jax.vmap(noise)(sampling.seed, step))
+
+
+def _first_greatest(scores: Float[Array, "batch vocab"]) -> Int32[Array, " batch"]:
+    """jnp.argmax in two passes: its single one is eight times slower on a CPU."""
+    last = scores.shape[-1] - 1
+    greatest = scores == scores.max(axis=-1, keepdims=True)
+    return jnp.where(greatest, jnp.arange(last + 1, dtype=jnp.int32), last).min(axis=-1)
 
 
 def _sortable(x: Float32[Array, "batch vocab"]) -> UInt32[Array, "batch vocab"]:

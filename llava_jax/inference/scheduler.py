@@ -32,13 +32,15 @@ class Shapes:
 
     slots: answers that grow at a time. piece: tokens of a prompt that are read at a time; whole
     pieces are reused by prompts that begin the same. shortest: a prompt's last piece is padded to
-    this times a power of two. stops: tokens that may end an answer.
+    this times a power of two. stops: tokens that may end an answer. room: tokens of a prompt and
+    its answer, which a slot keeps memory for; 0: as many as the model reads.
     """
 
     slots: int = 8
     piece: int = 128
     shortest: int = 32
     stops: int = 4
+    room: int = 0
 
     def __post_init__(self) -> None:
         if self.slots < 2:  # a product with a single row takes a slow path on a CPU
@@ -98,9 +100,9 @@ class Scheduler:
     ):
         """mesh: over which the parameters lie; None: on one device."""
         self._config, self._compute, self._params, self._shapes = config, compute, params, shapes
-        # Room for the longest row in whole pieces, and for a last place that nobody reads.
-        pieces = config.language.max_length // shapes.piece + 1
-        length = pieces * shapes.piece
+        self._room = shapes.room or config.language.max_length
+        # In whole pieces, and with a last place that nobody reads.
+        length = (self._room // shapes.piece + 1) * shapes.piece
         self._cache = empty_cache(config, compute, shapes.slots, length, mesh)
         rows = programs.no_rows(shapes.slots, shapes.stops)
         self._rows = rows if mesh is None else jax.device_put(rows, replicated(mesh))
@@ -113,6 +115,9 @@ class Scheduler:
 
     def submit(self, writing: Writing) -> None:
         """Puts an answer into the queue."""
+        needed = len(writing.prompt.tokens) + writing.prompt.most
+        if needed > self._room:
+            raise ValueError(f"{needed} tokens do not fit into {self._room}")
         self._waiting.append(writing)
 
     @property

@@ -1,7 +1,6 @@
 """Scenes and a teacher in, LLaVA's record files out."""
 
 import json
-import os
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from llava_jax.instruct.facts.image import label_counts
 from llava_jax.instruct.scene import Scene
 from llava_jax.instruct.teacher.wording import CAPTION_QUESTIONS
 from llava_jax.instruct.turns import RESPONSES, Request, Teacher, Turn
+from llava_jax.run_folder import write_whole
 
 Record = dict[str, Any]
 
@@ -82,17 +82,15 @@ def caption_records(
 
 
 def record_of(scene: Scene, response: str, turns: Sequence[Turn]) -> Record:
-    """A LLaVA record: the image marker stands in front of the first question."""
+    """A LLaVA record; an image's marker stands in front of the first question."""
     conversations = []
     for number, turn in enumerate(turns):
-        value = turn.question if number else f"<image>\n{turn.question}"
+        shown = scene.image and not number
+        value = f"<image>\n{turn.question}" if shown else turn.question
         conversations.append({"from": "human", "value": value})
         conversations.append({"from": "gpt", "value": turn.answer})
-    return {
-        "id": f"{scene.id}-{response}",
-        "image": scene.image,
-        "conversations": conversations,
-    }
+    image = {"image": scene.image} if scene.image else {}
+    return {"id": f"{scene.id}-{response}", **image, "conversations": conversations}
 
 
 def count_responses(records: Sequence[Record]) -> dict[str, int]:
@@ -102,10 +100,6 @@ def count_responses(records: Sequence[Record]) -> dict[str, int]:
 
 def write_json(path: Path, content: Any) -> None:
     """Writes whole or not at all: a crash leaves the old file, if there was one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        json.dump(content, file, ensure_ascii=False, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    text = json.dumps(content, ensure_ascii=False, indent=1)
+    # A lone surrogate, which JSON can hold and UTF-8 cannot, stays the escape that it came as.
+    write_whole(path, text.encode(errors="backslashreplace"))

@@ -100,7 +100,8 @@ class Text:
 class Entity:
     """One annotated thing.
 
-    place: where it is; None where only its presence is known.
+    place: where it is (a Point where only its centre is known, in metres); None where only its
+      presence is known.
     attributes: what is known of it: "category", "color", ...
     id: what relations, events and tracks call it; unique within the scene where not empty.
     crowd: a box around an uncounted group of the label (COCO's iscrowd).
@@ -110,7 +111,7 @@ class Entity:
     """
 
     label: str
-    place: Box | Cuboid | None = None
+    place: Box | Cuboid | Point | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
     crowd: bool = False
     id: str = ""
@@ -131,6 +132,11 @@ class Entity:
         if not isinstance(self.place, Cuboid):
             raise ValueError(f"{self.label} {self.id} has no cuboid")
         return self.place
+
+    @property
+    def position(self) -> Point:
+        """Its centre in metres, of entities that have one."""
+        return self.place if isinstance(self.place, tuple) else self.cuboid.center
 
 
 @dataclass(frozen=True)
@@ -195,12 +201,14 @@ class Action:
 class Exhaustive:
     """What is annotated wherever it appears: there, silence means no; elsewhere it means unknown.
 
-    labels: of entities. predicates: of relations. everything: nothing at all is left unannotated,
-    so that "what is left of X" has one answer. events, edges: all of them are listed.
+    labels: of entities. predicates: of relations. affordances: of entities. everything: nothing at
+    all is left unannotated, so that "what is left of X" has one answer. events, edges: all of them
+    are listed.
     """
 
     labels: tuple[str, ...] = ()
     predicates: tuple[str, ...] = ()
+    affordances: tuple[str, ...] = ()
     everything: bool = False
     events: bool = False
     edges: bool = False

@@ -23,15 +23,19 @@ class Turn:
 
 @dataclass(frozen=True)
 class Request:
-    """One response that is wanted; `response` is one of the scene's modality's kinds."""
+    """One response that is wanted; `response` is one of the scene's modality's kinds.
+
+    record: its id, where it has one of its own.
+    """
 
     scene: Scene
     response: str
     seed: int = 0
+    record: str = ""
 
     @property
     def id(self) -> str:
-        return f"{self.scene.id}-{self.response}"
+        return self.record or f"{self.scene.id}-{self.response}"
 
 
 @dataclass(frozen=True)

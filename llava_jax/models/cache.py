@@ -10,14 +10,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from llava_jax.models import cpu
+from llava_jax.models import cpu, int8, native
 from llava_jax.models.compute import Compute
 
-# Keys "k" and values "v" of every layer, each [batch, kv_heads, length, head_dim]: stacked on a
-# leading layer axis when layers are scanned, else one mapping a layer in a list. In int8, "k_scale"
-# and "v_scale" [batch, kv_heads, length, 1] besides.
-Cache = Any
-LayerCache = dict[str, Array]
+# Keys "k" and values "v", each [layers, batch, kv_heads, length, head_dim]; in int8, "k_scale" and
+# "v_scale" [..., length, 1] besides.
+Cache = dict[str, Array]
 
 _MASKED = -1e30
 _CPU_BLOCK = 256  # cached tokens that are attended to at a time
@@ -27,28 +25,65 @@ def make_cache(
     *, depth: int, kv_heads: int, head_dim: int, batch: int, length: int, compute: Compute
 ) -> Cache:
     """An empty cache with room for `length` tokens in each of `batch` rows."""
-    nothing = jnp.zeros((batch, kv_heads, length, head_dim), compute.dtype)
-    layer = store(nothing, nothing, compute)
+    one = jnp.zeros((batch, kv_heads, 1, head_dim), compute.dtype)
+    return {
+        name: jnp.zeros((depth, *a.shape[:2], length, a.shape[3]), a.dtype)
+        for name, a in store(one, one, compute).items()
+    }
+
+
+class Layer(NamedTuple):
+    """A layer's part of a cache. number: which of the arrays' layers; None: they have no others."""
+
+    arrays: Cache
+    number: int | None
+
+    @property
+    def length(self) -> int:
+        return length_of(self.arrays)
+
+    def slots(self, first: Array | int, count: int) -> Cache:
+        """`count` tokens of every row from `first` on, [batch, kv_heads, count, ...]."""
+        arrays = self.arrays
+        if self.number is not None and count == self.length:
+            return {name: a[self.number] for name, a in arrays.items()}
+        if self.number is None:
+            return jax.tree.map(lambda a: jax.lax.dynamic_slice_in_dim(a, first, count, 2), arrays)
+
+        def part(a: Array) -> Array:
+            place = (self.number, 0, 0, first, 0)
+            return jax.lax.dynamic_slice(a, place, (1, *a.shape[1:3], count, a.shape[4]))[0]
+
+        return jax.tree.map(part, arrays)
+
+
+def layers(cache: Cache, compute: Compute) -> Any:
+    """The cache as `compute.run_blocks` hands it to blocks."""
     if compute.scan_layers:
-        return {name: jnp.zeros((depth, *a.shape), a.dtype) for name, a in layer.items()}
-    return [{name: jnp.zeros_like(a) for name, a in layer.items()} for _ in range(depth)]
+        return Layer(cache, None)
+    return [Layer(cache, i) for i in range(len(cache["k"]))]
+
+
+def stacked(new: Any, compute: Compute) -> Cache:
+    """What blocks add to a cache, of all layers, as `compute.run_blocks` gives it back."""
+    return new if compute.scan_layers else jax.tree.map(lambda *a: jnp.stack(a), *new)
 
 
 def store(
     k: Float[Array, "batch kv_heads new head_dim"],
     v: Float[Array, "batch kv_heads new head_dim"],
     compute: Compute,
-) -> LayerCache:
-    """New keys and values as the cache holds them."""
+) -> Cache:
+    """A layer's new keys and values as the cache holds them."""
     if compute.int8_cache:
-        (k, k_scale), (v, v_scale) = _rounded(k), _rounded(v)
+        (k, k_scale), (v, v_scale) = int8.rounded(k), int8.rounded(v)
         return {"k": k, "v": v, "k_scale": k_scale, "v_scale": v_scale}
     if compute.cpu_bfloat16:  # in its own dtype, a CPU could not write in place
         return {"k": cpu.bits(k), "v": cpu.bits(v)}
     return {"k": k, "v": v}
 
 
-def load(layer: LayerCache, compute: Compute) -> tuple[Array, Array]:
+def load(layer: Cache, compute: Compute) -> tuple[Array, Array]:
     """A layer's keys and values [batch, kv_heads, length, head_dim] in the compute dtype."""
     if compute.int8_cache:
         return tuple(
@@ -60,27 +95,17 @@ def load(layer: LayerCache, compute: Compute) -> tuple[Array, Array]:
     return layer["k"], layer["v"]
 
 
-def _rounded(x: Array) -> tuple[Array, Array]:
-    """int8 and the scale of each head of each token: the greatest magnitude becomes 127."""
-    x = x.astype(jnp.float32)
-    scale = jnp.maximum(jnp.abs(x).max(axis=-1, keepdims=True), 1e-30) / 127
-    return jnp.round(x / scale).astype(jnp.int8), scale
-
-
 def write(cache: Cache, new: Cache, start: Int[Array, " batch"]) -> Cache:
     """The cache with each row's new tokens from that row's own `start` on.
 
     There must be room for all of them: what reaches beyond the end would be moved before it.
     """
 
-    def row(cache: Array, new: Array, start: Array) -> Array:
-        return jax.lax.dynamic_update_slice_in_dim(cache, new, start, axis=cache.ndim - 2)
+    def written(row: Array, cache: Cache) -> Cache:
+        return write_row(cache, take_row(new, row), row, start[row])
 
-    def rows(cache: Array, new: Array) -> Array:
-        batch = cache.ndim - 4
-        return jax.vmap(row, in_axes=(batch, batch, 0), out_axes=batch)(cache, new, start)
-
-    return jax.tree.map(rows, cache, new)
+    # Row by row: of all rows at once XLA makes a scatter, and turns the whole cache around for it.
+    return jax.lax.fori_loop(0, len(start), written, cache)
 
 
 def grown(cache: Cache, more: int) -> Cache:
@@ -129,7 +154,7 @@ def attend_cached(
     q: Float[Array, "batch new heads head_dim"],
     k: Float[Array, "batch kv_heads new head_dim"],
     v: Float[Array, "batch kv_heads new head_dim"],
-    layer: LayerCache,
+    layer: Layer,
     start: Int[Array, " batch"],
     compute: Compute,
 ) -> Float[Array, "batch new heads head_dim"]:
@@ -140,21 +165,22 @@ def attend_cached(
     """
     batch, new, heads, head_dim = q.shape
     kv_heads, group = k.shape[1], heads // k.shape[1]
+    if compute.native and new == 1 and native.attends(head_dim, layer.length):
+        queries = q.reshape(batch, kv_heads, group, head_dim)
+        out = native.attention(queries, k, v, layer.arrays, layer.number or 0, start)
+        return out.reshape(q.shape).astype(compute.dtype)
     # Queries of a key's head, one group after another, are rows of one product.
     q = q.reshape(batch, new, kv_heads, group, head_dim).transpose(0, 2, 3, 1, 4)
     q = q.reshape(batch, kv_heads, group * new, head_dim)
     causal = jnp.tile(jnp.tril(jnp.ones((new, new), bool)), (group, 1))
     sums = _added(None, q, k, v, jnp.broadcast_to(causal, (batch, 1, *causal.shape)), compute)
-    length = layer["k"].shape[2]
+    length = layer.length
     size = min(length, _CPU_BLOCK if compute.platform == "cpu" else length)
 
     def with_block(number: Any, sums: _Sums) -> _Sums:
         first = number * size
-        block = {
-            name: jax.lax.dynamic_slice_in_dim(a, first, size, axis=2) for name, a in layer.items()
-        }
         seen = first + jnp.arange(size) < start[:, None, None, None]
-        return _added(sums, q, *load(block, compute), seen, compute)
+        return _added(sums, q, *load(layer.slots(first, size), compute), seen, compute)
 
     if size == length:
         sums = with_block(0, sums)

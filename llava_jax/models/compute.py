@@ -29,7 +29,9 @@ class Compute:
       products ("minimal"), those of its attention, on the device ("attention") or in the host's
       memory ("offload"), only queries, keys, values and what they give ("context"), or nothing
       but its input ("full").
+    int8_weights: whether the decoder's kernels and word embeddings are in 8 bits (see int8.py).
     int8_cache: whether keys and values of tokens read before are kept in 8 bits.
+    native: whether our own C++ kernels multiply them (see native/), which only a CPU can have.
     gather: makes a block's parameters whole where a device holds a shard of them (see
       llava_jax/sharding.py); None where they are whole, or the compiler sees to it.
     """
@@ -38,7 +40,9 @@ class Compute:
     platform: Platform = "cpu"
     scan_layers: bool = False
     remat: Remat = "none"
+    int8_weights: bool = False
     int8_cache: bool = False
+    native: bool = False
     gather: Gather | None = None
 
     @property

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
-from llava_jax.models import cache, cpu
+from llava_jax.models import cache, cpu, int8
 from llava_jax.models.attention import (
     Projections,
     RopeScaling,
@@ -17,7 +17,7 @@ from llava_jax.models.attention import (
     rotate,
     within_segments,
 )
-from llava_jax.models.cache import Cache, LayerCache
+from llava_jax.models.cache import Cache
 from llava_jax.models.compute import MLP_IN, QKV, Compute, named, run_blocks
 from llava_jax.models.layers import Dense, RMSNorm, swiglu
 
@@ -78,8 +78,8 @@ class DecoderBlock(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Array, layer: LayerCache | None, angles: Array, mask: Any, start: Array | None
-    ) -> tuple[Array, LayerCache | None]:
+        self, x: Array, layer: cache.Layer | None, angles: Array, mask: Any, start: Array | None
+    ) -> tuple[Array, Cache | None]:
         config, compute = self.config, self.compute
         attention = Projections(
             config.width,
@@ -104,14 +104,22 @@ class DecoderBlock(nn.Module):
         return x + _Mlp(config, compute, name="mlp")(y), new
 
 
-class _Kernel(nn.Module):
-    """The head's weights alone: what is multiplied with them, and how, is the caller's affair."""
+class _Matrix(nn.Module):
+    """Weights alone: what is done with them is the caller's affair.
 
+    outputs: the axis that they lie on (see int8.py).
+    """
+
+    label: str
     shape: tuple[int, int]
+    outputs: int
+    compute: Compute
 
     @nn.compact
-    def __call__(self) -> Array:
-        return self.param("kernel", nn.initializers.normal(0.02), self.shape, jnp.float32)
+    def __call__(self) -> Array | int8.Weights:
+        if self.compute.int8_weights:
+            return int8.declare(self, self.label, self.shape, self.outputs, self.compute)
+        return self.param(self.label, nn.initializers.normal(0.02), self.shape, jnp.float32)
 
 
 class LanguageModel(nn.Module):
@@ -124,34 +132,34 @@ class LanguageModel(nn.Module):
     compute: Compute
 
     def setup(self) -> None:
-        config = self.config
-        self.embed = nn.Embed(
-            config.vocab_size, config.width, embedding_init=nn.initializers.normal(0.02)
-        )
+        config, compute = self.config, self.compute
+        table, kernel = (config.vocab_size, config.width), (config.width, config.vocab_size)
+        self.embed = _Matrix("embedding", table, int8.TABLE, compute)
         if not config.tied_head:
-            self.lm_head = _Kernel((config.width, config.vocab_size))
+            self.lm_head = _Matrix("kernel", kernel, int8.KERNEL, compute)
         self.norm = RMSNorm(config.norm_eps, self.compute.dtype)
 
     def embed_tokens(self, tokens: Int[Array, "batch seq"]) -> Float[Array, "batch seq d"]:
-        # Indexing the table itself: calling nn.Embed would first convert the whole of it.
-        return self.embed.embedding[tokens].astype(self.compute.dtype)
+        table = self.embed()
+        rows = int8.look_up(table, tokens) if self.compute.int8_weights else table[tokens]
+        return rows.astype(self.compute.dtype)
 
     def logits(self, hidden: Float[Array, "*batch d"]) -> Float[Array, "*batch vocab"]:
         """Scores of the next token, float32."""
         compute = self.compute
         hidden = hidden.astype(compute.dtype)
+        if self.config.tied_head:
+            weights, outputs, equation = self.embed(), int8.TABLE, "...d,vd->...v"
+        else:
+            weights, outputs, equation = self.lm_head(), int8.KERNEL, "...d,dv->...v"
+        if compute.int8_weights:
+            return int8.product(hidden, weights, outputs, compute)
         if compute.cpu_bfloat16 and hidden.shape[:-1] == (1,):
             return self.logits(cpu.two_rows(hidden))[:1]
-        if self.config.tied_head:
-            table = self.embed.embedding.astype(compute.dtype)
-            equation = "...d,vd->...v"
-        else:
-            table = self.lm_head().astype(compute.dtype)
-            equation = "...d,dv->...v"
         return jnp.einsum(
             equation,
             hidden,
-            table,
+            weights.astype(compute.dtype),
             precision=compute.precision,
             preferred_element_type=jnp.float32,
         )
@@ -198,7 +206,7 @@ class LanguageModel(nn.Module):
         mask: Any,
         cached: Cache | None,
         start: Array | None,
-    ) -> tuple[Array, Cache]:
+    ) -> tuple[Array, Cache | None]:
         config = self.config
         angles = rotary_angles(
             positions, config.size_of_head, config.rope_theta, config.rope_scaling
@@ -213,7 +221,7 @@ class LanguageModel(nn.Module):
             compute=self.compute,
             fields={"config": config, "compute": self.compute},
             x=x,
-            per_layer=cached,
+            per_layer=None if cached is None else cache.layers(cached, self.compute),
             shared=(angles, mask, start),
         )
-        return self.norm(x), new
+        return self.norm(x), None if start is None else cache.stacked(new, self.compute)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from llava_jax.models import cpu
+from llava_jax.models import cpu, int8
 from llava_jax.models.compute import Compute
 
 
@@ -35,8 +35,13 @@ class Dense(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "*batch d_in"]) -> Float[Array, "*batch d_out"]:
-        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features), jnp.float32)
-        y = product(x, kernel, self.compute)
+        shape = (x.shape[-1], self.features)
+        if self.compute.int8_weights:
+            weights = int8.declare(self, "kernel", shape, int8.KERNEL, self.compute)
+            y = int8.product(x, weights, int8.KERNEL, self.compute).astype(self.compute.dtype)
+        else:
+            kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+            y = product(x, kernel, self.compute)
         if self.use_bias:
             bias = self.param("bias", self.bias_init, (self.features,), jnp.float32)
             y = y + bias.astype(y.dtype)

@@ -1,6 +1,6 @@
 """LLaVA: a vision tower, a projector, and a decoder that reads image tokens among its words."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -100,8 +100,9 @@ class Llava(nn.Module):
 
     def setup(self) -> None:
         config, compute = self.config, self.compute
-        self.vision = VisionTower(config.vision, compute)
-        self.projector = Projector(config.projector, config.language.width, compute)
+        whole = replace(compute, int8_weights=False)
+        self.vision = VisionTower(config.vision, whole)
+        self.projector = Projector(config.projector, config.language.width, whole)
         self.language = LanguageModel(config.language, compute)
         if config.has_newline:
             width = config.language.width

@@ -17,7 +17,7 @@ from llava_jax.data.pipeline import Batches, BatchIterator
 from llava_jax.data.records import Record
 from llava_jax.errors import Stopped, UserError
 from llava_jax.inference.engine import Engine
-from llava_jax.instruct.importers.coco import CocoFiles, read_scenes
+from llava_jax.instruct.importers.coco import CocoFiles, read_whole
 from llava_jax.mesh import check_rows, describe, make_mesh
 from llava_jax.models.compute import Compute, local_compute
 from llava_jax.models.llava import Llava
@@ -132,7 +132,7 @@ class StageRun:
             raise UserError("warm_start reads the tower's features: set cache_features as well")
         stored = stored_images(self.stage, self.disk)
         folder = Path(self.stage.warm_start.format(workdir=self.disk))
-        scenes = read_scenes(CocoFiles.in_folder(folder))
+        scenes = read_whole(CocoFiles.in_folder(folder))
         return fit_projector(
             self.base.config.projector,
             params["projector"],

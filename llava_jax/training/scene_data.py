@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from llava_jax.config import Recipe
-from llava_jax.instruct.importers.coco import read_scenes
+from llava_jax.instruct.importers.coco import read_whole
 from llava_jax.instruct.importers.openmoji import SceneStyle, draw_set
 from llava_jax.instruct.importers.openmoji_kinds import KINDS
 from llava_jax.instruct.pipeline import caption_records, instruction_records, write_json
@@ -30,6 +30,6 @@ def make_scene_data(recipe: Recipe, workdir: Path) -> None:
     captions, instructions = data / "captions.json", data / "instructions.json"
     if captions.exists() and instructions.exists():
         return
-    scenes = read_scenes(files)
+    scenes = read_whole(files)
     write_json(captions, caption_records(scenes, "caption", recipe.seed))
     write_json(instructions, instruction_records(scenes, RuleTeacher(), SHARES, recipe.seed))

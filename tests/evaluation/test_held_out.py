@@ -16,7 +16,8 @@ from llava_jax.errors import UserError
 from llava_jax.evaluation import held_out
 from llava_jax.evaluation.held_out import ask_probes, evaluate_held_out
 from llava_jax.evaluation.probes import make_probes
-from llava_jax.evaluation.run import FIGURES, GRAY
+from llava_jax.evaluation.run import FIGURES
+from llava_jax.evaluation.views import GRAY
 from llava_jax.inference.engine import Engine, ask
 from llava_jax.models.compute import Compute
 from llava_jax.report import read_report, update_report

@@ -11,7 +11,8 @@ from PIL import Image
 
 from llava_jax.errors import UserError
 from llava_jax.inference import programs, sight
-from llava_jax.inference.engine import Answer, Engine, Request, ask, in_compute_dtype
+from llava_jax.inference.engine import Answer, Engine, Request, ask
+from llava_jax.inference.parameters import prepared
 from llava_jax.inference.sampling import SamplingParams
 from llava_jax.models.compute import Compute
 from llava_jax.models.llava import Llava
@@ -224,7 +225,7 @@ def test_a_stream_may_be_left_early(engine: Engine, answers: list[Answer]):
 def test_casting_parameters_beforehand_changes_no_answer():
     bfloat16 = Compute(dtype=jnp.bfloat16)
     params = tiny.random_params(tiny.CONFIG, bfloat16)
-    cast = in_compute_dtype(params, bfloat16)
+    cast = prepared(params, bfloat16)
     assert cast["language"]["embed"]["embedding"].dtype == jnp.bfloat16
     assert cast["vision"]["position_embedding"].dtype == jnp.float32
     model, pixels = Llava(tiny.CONFIG, bfloat16), np.asarray(tiny.picture(1, 56, 56))[None]

@@ -188,3 +188,14 @@ def test_rows_that_are_done_spoil_no_prompt_that_is_being_read(
     assert not long.done
     assert finished(scheduler, after) == [alone[2]]
     assert np.array_equal([token.id for token in long.tokens], alone[1])
+
+
+def test_what_needs_more_room_than_there_is_is_refused(engine: Engine):
+    asked = [ask("Hm?", max_new_tokens=count) for count in (5, 6)]
+    prompts = engine.prepare(asked)
+    fits, longer = (engine.writing(*pair) for pair in zip(asked, prompts, strict=True))
+    room = len(prompts[0].tokens) + 5
+    scheduler = new(engine, Shapes(slots=2, piece=32, shortest=16, room=room))
+    assert finished(scheduler, fits) == finished(new(engine), engine.writing(asked[0], prompts[0]))
+    with pytest.raises(ValueError, match="do not fit"):
+        scheduler.submit(longer)

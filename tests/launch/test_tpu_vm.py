@@ -38,7 +38,7 @@ class Cloud:
         shutil.copytree(REPOSITORY / "launch", self.project / "launch")
         for name in ("pyproject.toml", "README.md", "LICENSE"):
             shutil.copy(REPOSITORY / name, self.project)
-        for name in ("requirements.txt", "requirements-tpu.txt"):
+        for name in ("requirements.txt", "requirements-web.txt", "requirements-tpu.txt"):
             shutil.copy(REPOSITORY / name, self.project)
         (self.project / PROGRAM).write_text(SPOKEN)
         (self.tpu / "workers").write_text("2")

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.inference.tokens import limits_of, run
 from transformers import (
     CLIPVisionConfig,
     LlamaConfig,
@@ -22,6 +21,7 @@ from transformers import (
 
 from llava_jax.anyres import AnyRes, Merge
 from llava_jax.errors import UserError
+from llava_jax.inference.programs import greedy
 from llava_jax.models.compute import Compute
 from llava_jax.models.llava import Llava, LlavaConfig, abstract_params, merge_images
 from llava_jax.models.projector import ProjectorConfig
@@ -164,9 +164,8 @@ def test_gradients_of_the_original(unpadding: Golden):
 def test_greedy_tokens_of_the_original(unpadding: Golden):
     """The first recorded id is a dummy that the original's `generate` puts there."""
     expected = [unpadding.expected(f"generate/{row}/ids")[1:].tolist() for row in range(3)]
-    new, room = len(expected[0]), unpadding.batch["tokens"].shape[1] + len(expected[0])
     model = (unpadding.config, Compute(), unpadding.params)
-    assert run(model, unpadding.batch, limits_of(3, new), room=room) == expected
+    assert greedy(*model, unpadding.batch, len(expected[0])).tolist() == expected
 
 
 # transformers
@@ -261,7 +260,7 @@ def test_greedy_tokens_are_those_of_llava_next(pair: Pair):
     images = pictures(0, SIZES)
     batch = tiled_batch(pair.config, ROWS, images)
     model = (pair.config, Compute(), pair.params)
-    ours = run(model, batch, limits_of(4, NEW), room=batch["tokens"].shape[1] + NEW)
+    ours = greedy(*model, batch, NEW).tolist()
     remaining = iter(images)
     for row, words in enumerate(ROWS):
         mine = [next(remaining) for _ in range(words.count(IMAGE))]

@@ -1,6 +1,7 @@
 """Tiny random LLaVAs against what the original LLaVA computed with them."""
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from llava_jax.inference.programs import greedy
 from llava_jax.models.compute import Compute
-from llava_jax.models.language import make_cache
 from llava_jax.models.llava import Llava
 from llava_jax.models.vision import VisionTower
 from llava_jax.partition import flatten
@@ -172,17 +173,10 @@ def test_greedy_generation(golden: Golden):
     """All rows in one batch, against the original's rows one by one."""
     count = len(golden.expected["generate/0/top2_margin"])
     batch = golden.batch()
-    length = batch["tokens"].shape[1] + count
-    cache = make_cache(golden.config.language, golden.compute, len(golden.rows), length)
-    prefill = jax.jit(lambda p, b, c: golden.model.apply(p, b, c, method=Llava.prefill))
-    decode = jax.jit(lambda p, t, n, c: golden.model.apply(p, t, n, c, method=Llava.decode))
-    logits, cache = prefill(golden.params, batch, cache)
-    tokens = []
+    logits, _ = jax.jit(partial(golden.model.apply, method=Llava.prefill))(golden.params, batch)
     for row, first in enumerate(np.asarray(logits)):
         close(first, golden.expected[f"generate/{row}/first_logits"], LOGITS)
-    for i in range(count):
-        tokens.append(logits.argmax(-1).astype(jnp.int32))
-        logits, cache = decode(golden.params, tokens[-1], batch["lengths"] + i, cache)
-    for row, ours in enumerate(np.stack(tokens, axis=1)):
+    tokens = greedy(golden.config, golden.compute, golden.params["params"], batch, count)
+    for row, ours in enumerate(np.asarray(tokens)):
         # The original's `generate` puts a BOS before what it generated.
         np.testing.assert_array_equal(ours, golden.expected[f"generate/{row}/ids"][1:])

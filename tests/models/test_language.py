@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from llava_jax.models.cache import write
 from llava_jax.models.compute import Compute
 from llava_jax.models.language import LanguageModel, make_cache
 from llava_jax.weights.dialects import language_table
@@ -75,8 +76,8 @@ class Pair:
         """Logits of every new token, and the longer cache."""
 
         def forward(model: LanguageModel, tokens, start, cache):
-            hidden, cache = model.extend(model.embed_tokens(tokens), start, cache)
-            return model.logits(hidden), cache
+            hidden, new = model.extend(model.embed_tokens(tokens), start, cache)
+            return model.logits(hidden), write(cache, new, start)
 
         return self.model.apply(self.params, tokens, start, cache, method=forward)
 

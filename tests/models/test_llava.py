@@ -16,8 +16,8 @@ from transformers import (
 from transformers import LlavaConfig as TheirConfig
 
 from llava_jax.errors import UserError
+from llava_jax.inference.programs import greedy
 from llava_jax.models.compute import Compute
-from llava_jax.models.language import make_cache
 from llava_jax.models.llava import Llava, LlavaConfig, merge_images
 from llava_jax.models.projector import ProjectorConfig
 from llava_jax.models.sizes import LANGUAGE, VISION
@@ -149,21 +149,7 @@ def test_loss_and_gradients(pair: Pair):
 def test_greedy_tokens(pair: Pair):
     """A batch of different lengths gives what transformers gives each row alone."""
     batch = pair.batch(ROWS)
-    cache = make_cache(pair.config.language, pair.compute, 4, batch["tokens"].shape[1] + NEW)
-
-    def step(params, tokens, lengths, cache):
-        return pair.model.apply(params, tokens, lengths, cache, method=Llava.decode)
-
-    def prefill(params, batch, cache):
-        return pair.model.apply(params, batch, cache, method=Llava.prefill)
-
-    logits, cache = jax.jit(prefill)(pair.params, batch, cache)
-    step = jax.jit(step)
-    tokens = []
-    for i in range(NEW):
-        tokens.append(logits.argmax(-1).astype(jnp.int32))
-        logits, cache = step(pair.params, tokens[-1], batch["lengths"] + i, cache)
-    ours = np.stack(tokens, axis=1)
+    ours = greedy(pair.config, pair.compute, pair.params["params"], batch, NEW)
     first = 0
     for row, words in enumerate(ROWS):
         count = words.count(IMAGE)

@@ -8,7 +8,7 @@ import pytest
 from llava_jax.config import Recipe, new_recipe, parse
 from llava_jax.data.records import LlavaJson
 from llava_jax.instruct.importers import openmoji
-from llava_jax.instruct.importers.coco import CocoFiles, read_scenes
+from llava_jax.instruct.importers.coco import CocoFiles, read_whole
 from llava_jax.instruct.scene import Scene
 from llava_jax.training.scene_data import SHARES, make_scene_data
 from llava_jax.weights import wheels
@@ -44,7 +44,7 @@ def contents(folder: Path) -> dict[Path, tuple[bytes, int]]:
 def test_held_out_scenes_show_pairs_never_trained_on(tmp_path: Path):
     make_scene_data(recipe(kinds=16), tmp_path)
     train, held_out = (
-        read_scenes(CocoFiles.in_folder(tmp_path / "data" / name)) for name in ("train", "held_out")
+        read_whole(CocoFiles.in_folder(tmp_path / "data" / name)) for name in ("train", "held_out")
     )
     assert (len(train), len(held_out)) == (TRAIN, HELD_OUT)
     seen = set().union(*pairs(train))

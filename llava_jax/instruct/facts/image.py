@@ -14,6 +14,7 @@ from llava_jax.instruct.scene import Box, Entity, Scene
 
 CLEAR = 0.15  # centres at least this far apart (share of the image side): "left of" is certain
 LEVEL = 0.06  # centres at most this far apart: certainly not "left of"
+MIDDLE = (0.4, 0.6)  # a centre between them is neither left nor right, neither top nor bottom
 MOST_COUNTED = 10  # people and annotators lose count beyond it
 
 # direction -> (axis, sign of the step away from the reference)
@@ -54,6 +55,12 @@ def label_counts(scene: Scene) -> dict[str, int]:
     """Number of entities of each label, in reading order; labels that hold a crowd are left out."""
     crowded = {entity.label for entity in scene.entities if entity.crowd}
     return Counter(e.label for e in reading_order(scene) if e.label not in crowded)
+
+
+def sure_counts(scene: Scene) -> dict[str, int]:
+    """Of the labels that are annotated wherever they appear: there are no more of them."""
+    exhaustive = set(scene.exhaustive.labels)
+    return {label: n for label, n in label_counts(scene).items() if label in exhaustive}
 
 
 def reading_order(scene: Scene) -> list[Entity]:
@@ -151,7 +158,7 @@ def count_facts(scene: Scene) -> list[Fact]:
     """How many there are of each label and, in a complete scene, of everything."""
     facts = [
         Fact("count", label, str(count))
-        for label, count in label_counts(scene).items()
+        for label, count in sure_counts(scene).items()
         if count <= MOST_COUNTED
     ]
     crowded = any(entity.crowd for entity in scene.entities)

@@ -29,7 +29,7 @@ class Finding:
     rule: str
     verdict: Verdict
     span: Span
-    text: str  # the span's own words
+    text: str  # the span's own words, or what they state together with the question
     evidence: str
 
 

@@ -1,21 +1,33 @@
 """COCO's instances and captions JSON: into scenes, and scenes back into the same format.
 
-Two extensions are read where present and never required: `attributes` of an annotation or image (a
-mapping, e.g. {"color": "red"}) and `complete` in `info` (nothing is left unannotated).
+The files of 2014 and of 2017 differ only in how they name images. Two extensions are read where
+present and never required: `attributes` of an annotation or image (texts by name, as
+{"color": "red"}) and `complete` in `info` (nothing is left unannotated).
 """
 
 import json
-import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from llava_jax.errors import UserError
+from llava_jax.instruct.importers.boxes import pixel_box
+from llava_jax.instruct.importers.reading import (
+    Flaw,
+    get,
+    get_file_name,
+    get_id,
+    get_side,
+    get_text,
+    read_json,
+)
 from llava_jax.instruct.scene import Box, Entity, Exhaustive, Scene
 from llava_jax.instruct.scene import captions as as_captions
+from llava_jax.problems import Problems
 
-LOG = logging.getLogger(__name__)
+Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -31,89 +43,192 @@ class CocoFiles:
         return cls(folder / "images", folder / "instances.json", folder / "captions.json")
 
 
-def read_scenes(files: CocoFiles) -> list[Scene]:
-    """One scene per image of the instances file, in its order.
-
-    Boxes are clamped to the image; those that lie outside it are left out and counted in the log.
-    Raises UserError where a file is missing, is not COCO's format, or names an unlisted image.
-    """
-    instances, captions = _load(files.instances), _load(files.captions)
-    try:
-        return _scenes(instances, captions)
-    except (KeyError, TypeError) as error:
+def read_whole(files: CocoFiles) -> list[Scene]:
+    """The scenes of files that `write_scenes` wrote: anything wrong with them is a UserError."""
+    problems = Problems()
+    scenes = read_scenes(files.instances, files.captions, problems)
+    if problems.counts:
         raise UserError(
-            f"{files.instances} or {files.captions} is not in COCO's format ({error!r}); "
-            "give an instances_*.json and the captions_*.json of the same images"
-        ) from error
-
-
-def _scenes(instances: dict[str, Any], captions: dict[str, Any]) -> list[Scene]:
-    categories = {category["id"]: category for category in instances["categories"]}
-    licenses = {entry["id"]: entry["name"] for entry in instances.get("licenses", [])}
-    info = instances.get("info", {})
-    exhaustive = Exhaustive(
-        labels=tuple(category["name"] for category in categories.values()),
-        everything=bool(info.get("complete", False)),
-    )
-    texts: dict[int, list[str]] = {image["id"]: [] for image in instances["images"]}
-    for annotation in captions["annotations"]:
-        texts[annotation["image_id"]].append(" ".join(annotation["caption"].split()))
-    marked: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in instances["images"]}
-    for annotation in instances["annotations"]:
-        marked[annotation["image_id"]].append(annotation)
-
-    scenes, outside = [], 0
-    for image in instances["images"]:
-        boxes = [_box(a["bbox"], image["width"], image["height"]) for a in marked[image["id"]]]
-        outside += boxes.count(None)
-        scenes.append(
-            Scene(
-                id=str(image["id"]),
-                image=image["file_name"],
-                source=info.get("description", "not stated"),
-                license=licenses.get(image.get("license"), "not stated"),
-                width=image["width"],
-                height=image["height"],
-                texts=as_captions(*texts[image["id"]]),
-                entities=tuple(
-                    _entity(annotation, categories[annotation["category_id"]], box)
-                    for annotation, box in zip(marked[image["id"]], boxes, strict=True)
-                    if box
-                ),
-                exhaustive=exhaustive,
-                attributes=image.get("attributes", {}),
-            )
+            f"{files.instances.parent} is damaged ({problems.lines()[0]}); "
+            "delete it, and it is made anew"
         )
-    if outside:
-        LOG.warning("%d boxes are empty or lie outside their image: left out", outside)
     return scenes
 
 
-def _box(bbox: Sequence[int | float], width: int, height: int) -> Box | None:
-    """[x, y, w, h] in pixels as fractions, clamped to the image; None where nothing remains."""
-    x, y, w, h = bbox
-    x1, x2 = (min(max(value / width, 0.0), 1.0) for value in (x, x + w))
-    y1, y2 = (min(max(value / height, 0.0), 1.0) for value in (y, y + h))
-    return Box(x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
+def read_scenes(instances: Path | None, captions: Path | None, problems: Problems) -> list[Scene]:
+    """One scene per listed image, in the file's order; one of the files may be None.
+
+    An annotation that cannot be used is noted and left out; its label then does not count as
+    exhaustively annotated in its image. An image that cannot be used is noted and left out with
+    all that is about it. Boxes are clamped to the image.
+    Raises UserError where no file is given, or one is missing or not in COCO's format.
+    """
+    if instances is None and captions is None:
+        raise UserError("give an instances_*.json of COCO, a captions_*.json, or both")
+    marked = _load(instances, "instances_*.json", "bbox", "images", "categories")
+    told = _load(captions, "captions_*.json", "caption", *(() if instances else ("images",)))
+    listing = marked if instances else told
+    scenes = _listed(listing, problems)
+    if not scenes:
+        raise UserError(f"{instances or captions} lists no usable image; give a file that does")
+    categories = _categories(marked, problems)
+    exhaustive = Exhaustive(
+        labels=tuple(dict.fromkeys(label for label, _ in categories.values())),
+        everything=bool(_info(listing).get("complete")),
+    )
+    boxes, texts = (_by_image(content, scenes, problems) for content in (marked, told))
+    filled = []
+    for id, scene in scenes.items():
+        entities, lost = _entities(scene, boxes[id], categories, problems)
+        known = still_exhaustive(exhaustive, lost)
+        about = as_captions(*_captions(texts[id], problems))
+        filled.append(replace(scene, texts=about, entities=tuple(entities), exhaustive=known))
+    return filled
 
 
-def _entity(annotation: dict[str, Any], category: dict[str, Any], box: Box) -> Entity:
-    attributes = {"category": category["supercategory"]} if "supercategory" in category else {}
-    attributes |= annotation.get("attributes", {})
-    return Entity(category["name"], box, attributes, crowd=bool(annotation.get("iscrowd", 0)))
-
-
-def _load(path: Path) -> dict[str, Any]:
+def _load(path: Path | None, what: str, mark: str, *lists: str) -> Record:
+    """The content of a file with these lists, and annotations of which some have a `mark`."""
+    if path is None:
+        return {}
+    content = read_json(path, f"an {what} of COCO", without="segmentation")
     try:
-        with path.open(encoding="utf-8") as file:
-            loaded = json.load(file)
-    except FileNotFoundError as error:
-        raise UserError(f"there is no {path}; give the path of a COCO annotation file") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid JSON ({error}); download it again") from error
-    if not isinstance(loaded, dict):
-        raise UserError(f"{path} is not in COCO's format: its outermost value is not an object")
-    return loaded
+        for key in ("annotations", *lists):
+            get(content, key, list)
+    except Flaw as flaw:
+        raise UserError(f"{path} is not in COCO's format ({flaw}); give an {what}") from flaw
+    annotations = content["annotations"]
+    if annotations and not any(isinstance(a, dict) and mark in a for a in annotations):
+        raise UserError(f"{path} has no annotation with a {mark}; give an {what} of COCO")
+    return content
+
+
+def _records(content: Record, key: str) -> Iterator[tuple[str, Any]]:
+    """(where, record) of each in the list of that key, where there is such a list."""
+    values = content.get(key)
+    for number, record in enumerate(values if isinstance(values, list) else ()):
+        named = record.get("id") if isinstance(record, dict) else None
+        yield f"{key}[{number}]" + (f" with id {named}" if named is not None else ""), record
+
+
+def _info(content: Record) -> Record:
+    info = content.get("info")
+    return info if isinstance(info, dict) else {}
+
+
+def _attributes(record: Record) -> dict[str, str]:
+    """Our extension; other tools put flags of their own under the name, which are no texts."""
+    values = record.get("attributes")
+    items = values.items() if isinstance(values, dict) else ()
+    return {name: value for name, value in items if isinstance(value, str)}
+
+
+def _listed(content: Record, problems: Problems) -> dict[str, Scene]:
+    """A scene without annotations for each usable image, by image id."""
+    licenses = {
+        str(entry.get("id")): str(entry.get("name"))
+        for _, entry in _records(content, "licenses")
+        if isinstance(entry, dict)
+    }
+    source = str(_info(content).get("description", "not stated"))
+    scenes: dict[str, Scene] = {}
+    for where, image in _records(content, "images"):
+        try:
+            id = get_id(image, "id")
+            if id in scenes:
+                raise Flaw("image id for the second time")
+            scenes[id] = Scene(
+                id=id,
+                image=get_file_name(image, "file_name"),
+                source=source,
+                license=licenses.get(str(image.get("license")), "not stated"),
+                width=get_side(image, "width"),
+                height=get_side(image, "height"),
+                attributes=_attributes(image),
+            )
+        except Flaw as flaw:
+            problems.note(str(flaw), where)
+    return scenes
+
+
+def _categories(content: Record, problems: Problems) -> dict[str, tuple[str, dict[str, str]]]:
+    """Label and attributes of each category, by its id."""
+    categories = {}
+    for where, category in _records(content, "categories"):
+        try:
+            id, label = get_id(category, "id"), get_text(category, "name")
+            if id in categories:
+                raise Flaw("category id for the second time")
+            above = category.get("supercategory")
+            categories[id] = label, {"category": above} if isinstance(above, str) else {}
+        except Flaw as flaw:
+            problems.note(str(flaw), where)
+    return categories
+
+
+def _by_image(
+    content: Record, scenes: Mapping[str, Scene], problems: Problems
+) -> dict[str, list[tuple[str, Record]]]:
+    """(where, annotation) by the listed image that it is about; each annotation id once."""
+    grouped = defaultdict(list)
+    seen = set()
+    for where, annotation in _records(content, "annotations"):
+        try:
+            image = get_id(annotation, "image_id")
+            if image not in scenes:
+                raise Flaw("annotation of an unlisted image")
+            if "id" in annotation:
+                id = get_id(annotation, "id")
+                if id in seen:
+                    raise Flaw("annotation id for the second time")
+                seen.add(id)
+            grouped[image].append((where, annotation))
+        except Flaw as flaw:
+            problems.note(str(flaw), where)
+    return grouped
+
+
+def _entities(
+    scene: Scene,
+    annotations: Sequence[tuple[str, Record]],
+    categories: Mapping[str, tuple[str, dict[str, str]]],
+    problems: Problems,
+) -> tuple[list[Entity], set[str]]:
+    """What is marked in an image, and the labels of what could not be used ("": unknown)."""
+    entities, lost = [], set()
+    for where, annotation in annotations:
+        label = ""
+        try:
+            category = get_id(annotation, "category_id")
+            if category not in categories:
+                raise Flaw("annotation of an unlisted category")
+            label, attributes = categories[category]
+            box = pixel_box(get(annotation, "bbox", list), scene.width, scene.height)
+            crowd = annotation.get("iscrowd", 0) not in (0, None)
+            entities.append(Entity(label, box, attributes | _attributes(annotation), crowd))
+        except Flaw as flaw:
+            problems.note(str(flaw), where)
+            lost.add(label)
+    return entities, lost
+
+
+def still_exhaustive(exhaustive: Exhaustive, lost: set[str]) -> Exhaustive:
+    """What is still annotated wherever it appears, where things of these labels were left out.
+
+    lost: "" stands for a label that nobody knows: it can be any.
+    """
+    if not lost:
+        return exhaustive
+    return Exhaustive(
+        labels=() if "" in lost else tuple(x for x in exhaustive.labels if x not in lost)
+    )
+
+
+def _captions(annotations: Sequence[tuple[str, Record]], problems: Problems) -> Iterator[str]:
+    for where, annotation in annotations:
+        try:
+            yield get_text(annotation, "caption")
+        except Flaw as flaw:
+            problems.note(str(flaw), where)
 
 
 def write_scenes(scenes: Sequence[Scene], files: CocoFiles, info: dict[str, Any]) -> None:

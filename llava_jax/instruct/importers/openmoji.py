@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
-from itertools import combinations
+from itertools import combinations, permutations
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,7 +46,8 @@ BACKGROUNDS = {
     "brown": (160, 120, 85),
 }
 
-Split = Literal["train", "held_out"]
+# "binding": two kinds in two colours that each could have, so that only sight tells whose is whose.
+Split = Literal["train", "held_out", "binding"]
 Sprites = Mapping[int, Image.Image]
 Pixels = tuple[int, int, int, int]  # x, y, width, height
 
@@ -115,7 +116,10 @@ def draw_scene(
     number: int = 0,
 ) -> tuple[Image.Image, Scene]:
     """One RGB image of style.size pixels squared, and its symbols; `number` becomes the id."""
-    looks = _choose_looks(rng, _choose_kinds(rng, style, split))
+    if split == "binding":
+        looks = _bind_colors(rng, style)
+    else:
+        looks = _choose_looks(rng, _choose_kinds(rng, style, split))
     places = _choose_places(rng, style, [sprites[look.codepoint] for _, look in looks])
     taken = {look.color for _, look in looks}
     background = _pick(rng, [name for name in BACKGROUNDS if name not in taken])
@@ -168,6 +172,21 @@ def _choose_looks(rng: np.random.Generator, kinds: list[str]) -> list[tuple[str,
     """One look a kind, so that "what color are the hearts" has one answer."""
     look_of = {kind: KINDS[kind].looks[rng.integers(len(KINDS[kind].looks))] for kind in kinds}
     return [(kind, look_of[kind]) for kind in kinds]
+
+
+def _bind_colors(rng: np.random.Generator, style: SceneStyle) -> list[tuple[str, Look]]:
+    """Two kinds in different colours, each of which both kinds come in."""
+    by_color = {
+        kind: {look.color: look for look in KINDS[kind].looks if look.color} for kind in style.kinds
+    }
+    pairs = [
+        (a, b) for a, b in permutations(by_color, 2) if len(by_color[a].keys() & by_color[b]) > 1
+    ]
+    if not pairs:
+        raise UserError("binding scenes need two kinds that share two colors: add hearts, circles")
+    a, b = _pick(rng, pairs)
+    first, second = rng.permutation(sorted(by_color[a].keys() & by_color[b]))[:2]
+    return [(a, by_color[a][first]), (b, by_color[b][second])]
 
 
 def _choose_places(

@@ -7,7 +7,13 @@ import random
 from collections.abc import Callable
 from itertools import combinations
 
-from llava_jax.instruct.facts.image import label_counts, lies, relation_facts, single_entities
+from llava_jax.instruct.facts.image import (
+    label_counts,
+    lies,
+    relation_facts,
+    single_entities,
+    sure_counts,
+)
 from llava_jax.instruct.nouns import (
     ASKABLE_CATEGORIES,
     inventory,
@@ -60,7 +66,7 @@ def dominant_category(scene: Scene, rng: random.Random) -> Turn | None:
 
 def compare_counts(scene: Scene, rng: random.Random) -> Turn | None:
     """Whether there is more of one label than of another."""
-    pairs = list(combinations(label_counts(scene).items(), 2))
+    pairs = list(combinations(sure_counts(scene).items(), 2))
     if not pairs:
         return None
     pair = list(rng.choice(pairs))

@@ -1,4 +1,4 @@
-"""The rule-based teacher: writes LLaVA's three response types from a scene's symbols alone.
+"""The rule-based teacher: writes each modality's response types from a scene's symbols alone.
 
 Every answer is worded from a fact of the scene, so it is true by construction. The same scene and
 seed always give the same turns.
@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 from llava_jax.instruct.facts import image as facts
 from llava_jax.instruct.facts.image import Fact
 from llava_jax.instruct.nouns import inventory, noun, sentence
-from llava_jax.instruct.scene import Box, Scene
-from llava_jax.instruct.teacher import wording
+from llava_jax.instruct.scene import Box, Modality, Scene
+from llava_jax.instruct.teacher import embodied, space, video, wording
 from llava_jax.instruct.teacher.reasoning import REASONINGS
 from llava_jax.instruct.turns import Request, Response, Turn
 
@@ -28,6 +28,13 @@ CONVERSATION = {
 }
 
 Writer = Callable[[Scene, random.Random, int], list[Turn]]
+
+# Of the modalities other than images: kind of response -> who writes its turns.
+WRITERS: dict[Modality, dict[str, Callable[[Scene, random.Random], list[Turn]]]] = {
+    "video": video.WRITERS,
+    "space": space.WRITERS,
+    "embodied": embodied.WRITERS,
+}
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,8 @@ class RuleTeacher:
     def turns(self, scene: Scene, response: str, seed: int) -> list[Turn]:
         """The turns of one response; none where the scene gives nothing to say."""
         rng = random.Random(f"{seed}/{scene.id}/{response}")
+        if scene.modality != "image":
+            return WRITERS[scene.modality][response](scene, rng)
         if response == "detail":
             return detail(scene, rng)
         if response == "complex":
@@ -124,7 +133,9 @@ def detail(scene: Scene, rng: random.Random) -> list[Turn]:
 
     Where not everything is annotated, the longest caption says what the labels leave out.
     """
-    counts = facts.label_counts(scene)
+    sure = facts.sure_counts(scene)
+    # Of what may not be annotated everywhere it is only certain that there is one.
+    counts = {label: sure.get(label, 1) for label in facts.label_counts(scene)}
     if not counts:
         return []
     sentences = (
@@ -140,14 +151,15 @@ def detail(scene: Scene, rng: random.Random) -> list[Turn]:
         relation = f"to the {fact.truth} of" if fact.form == "side" else fact.truth
         sentences.append(f"the {noun(fact.subject)} is {relation} the {noun(fact.other)}")
     paragraph = " ".join(sentence(words) for words in sentences if words)
-    return [Turn(rng.choice(wording.DETAIL_QUESTIONS), paragraph)]
+    return [Turn(rng.choice(wording.DETAIL_QUESTIONS["image"]), paragraph)]
 
 
 def place(box: Box) -> str:
     """Where a box's centre lies, in words: "at the top left", "on the right", "in the middle"."""
     x, y = box.center
-    across = "left" if x < 0.4 else "right" if x > 0.6 else ""
-    down = "top" if y < 0.4 else "bottom" if y > 0.6 else ""
+    low, high = facts.MIDDLE
+    across = "left" if x < low else "right" if x > high else ""
+    down = "top" if y < low else "bottom" if y > high else ""
     if down:
         return f"at the {down} {across}".rstrip()
     return f"on the {across}" if across else "in the middle"

@@ -4,6 +4,7 @@ import random
 
 from llava_jax.instruct.facts.image import Fact
 from llava_jax.instruct.nouns import NUMBERS, noun, plural, sentence, with_article
+from llava_jax.instruct.scene import Modality
 
 QUESTIONS: dict[str, tuple[str, ...]] = {
     "presence": ("Is there {a_subject} in the image?", "Can you see {a_subject}?"),
@@ -26,20 +27,47 @@ CAPTION_QUESTIONS = (
     "Give a short caption for the image.",
 )
 
-DETAIL_QUESTIONS = (
-    "Describe the image in detail.",
-    "Tell me everything that you can see here.",
-    "Write a careful description of this picture.",
-    "What does the image show, and where is each thing?",
-    "Please go through the picture thoroughly.",
-    "Can you explain what is where in this image?",
-    "Give a full account of the scene.",
-    "Describe this picture to somebody who cannot see it.",
-    "What is going on in this image? Leave nothing out.",
-    "Paint the scene for me in words.",
-    "Look closely at the image and report what you find.",
-    "I would like a complete description of the photo.",
-)
+# What a detailed description answers.
+DETAIL_QUESTIONS: dict[Modality, tuple[str, ...]] = {
+    "image": (
+        "Describe the image in detail.",
+        "Tell me everything that you can see here.",
+        "Write a careful description of this picture.",
+        "What does the image show, and where is each thing?",
+        "Please go through the picture thoroughly.",
+        "Can you explain what is where in this image?",
+        "Give a full account of the scene.",
+        "Describe this picture to somebody who cannot see it.",
+        "What is going on in this image? Leave nothing out.",
+        "Paint the scene for me in words.",
+        "Look closely at the image and report what you find.",
+        "I would like a complete description of the photo.",
+    ),
+    "video": (
+        "Describe the video in detail.",
+        "Tell me everything that happens, from beginning to end.",
+        "Write a careful description of this clip.",
+        "What does the video show, and in which order?",
+        "Go through the video step by step, please.",
+        "Retell this clip to somebody who cannot watch it.",
+    ),
+    "space": (
+        "Describe the room in detail.",
+        "Tell me everything that is here and where it stands.",
+        "Write a careful description of this space.",
+        "How is this place furnished? Leave nothing out.",
+        "Give a full account of the room's layout.",
+        "Describe this space to somebody who has never been in it.",
+    ),
+    "embodied": (
+        "Describe the surroundings in detail.",
+        "Tell me everything about this place and how one moves through it.",
+        "Write a careful description of where you are.",
+        "What is here, what can be done with it, and how are the places connected?",
+        "Give a full account of the environment.",
+        "Describe this place to somebody who has to find their way in it.",
+    ),
+}
 
 
 def question(fact: Fact, rng: random.Random) -> str:

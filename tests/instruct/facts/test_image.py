@@ -118,3 +118,9 @@ def test_a_crowd_is_present_but_neither_counted_nor_single() -> None:
 def test_reading_order_goes_by_columns() -> None:
     scene = scene_of(("car", 0.8, 0.2), ("cat", 0.25, 0.3), ("dog", 0.2, 0.8))
     assert [entity.label for entity in facts.reading_order(scene)] == ["cat", "dog", "car"]
+
+
+def test_what_may_not_be_annotated_everywhere_is_not_counted() -> None:
+    scene = scene_of(("dog", 0.2, 0.2), ("dog", 0.8, 0.2), ("tree", 0.2, 0.8), ("tree", 0.8, 0.8))
+    assert facts.label_counts(scene)["tree"] == 2
+    assert {fact.subject for fact in facts.count_facts(scene) if fact.form == "count"} == {"dog"}

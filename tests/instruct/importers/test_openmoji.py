@@ -9,7 +9,7 @@ from PIL import Image
 
 from llava_jax.errors import UserError
 from llava_jax.instruct.importers import openmoji
-from llava_jax.instruct.importers.coco import read_scenes
+from llava_jax.instruct.importers.coco import read_whole
 from llava_jax.instruct.importers.openmoji import SceneStyle, draw_scene, draw_set, held_out_pairs
 from llava_jax.instruct.importers.openmoji_kinds import KINDS
 from llava_jax.instruct.scene import Scene
@@ -96,7 +96,7 @@ def test_a_set_is_drawn_once_and_never_overwritten(
     font.write_bytes(b"stands for the font")
     monkeypatch.setattr(openmoji, "load_sprites", lambda font, style: rectangles(style))
     files = draw_set(tmp_path / "set", 5, 1, "train", STYLE, font)
-    scenes = read_scenes(files)
+    scenes = read_whole(files)
     assert len(scenes) == 5
     for scene in scenes:
         with Image.open(files.images / scene.image) as image:
@@ -122,7 +122,7 @@ def test_an_interrupted_set_is_drawn_anew(tmp_path: Path, monkeypatch: pytest.Mo
         with pytest.raises(KeyboardInterrupt):
             draw_set(tmp_path / "set", 3, 1, "train", STYLE, font)
     assert not (tmp_path / "set").exists()
-    assert len(read_scenes(draw_set(tmp_path / "set", 3, 1, "train", STYLE, font))) == 3
+    assert len(read_whole(draw_set(tmp_path / "set", 3, 1, "train", STYLE, font))) == 3
     assert not (tmp_path / "set.partial").exists()
 
 
@@ -144,3 +144,19 @@ def test_every_kind_has_its_own_colored_picture(pocket_font: Path) -> None:
             assert pixels[:, 3].max() == 255
             if look.color not in (None, "white", "gray"):
                 assert np.ptp(pixels[:, :3].astype(int), axis=1).max() > 60
+
+
+def test_binding_scenes_hold_two_kinds_whose_colors_could_be_swapped() -> None:
+    colors_of = {name: {look.color for look in kind.looks} for name, kind in KINDS.items()}
+    seen = set()
+    for scene in drawn_scenes(60, "binding"):
+        a, b = scene.entities
+        o, p = a.attributes["color"], b.attributes["color"]
+        assert a.label != b.label
+        assert o != p
+        assert {o, p} <= colors_of[a.label] & colors_of[b.label]
+        seen |= {(a.label, o), (b.label, p)}
+    assert {label for label, _ in seen} == {"book", "heart", "circle", "square"}
+    alone = SceneStyle(size=64, kinds=("dog", "heart"))
+    with pytest.raises(UserError, match="share two colors"):
+        draw_scene(np.random.default_rng(0), alone, rectangles(alone), "binding")

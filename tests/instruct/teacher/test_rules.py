@@ -148,7 +148,7 @@ def test_unknown_turns_are_refused() -> None:
 def test_details_name_everything_and_place_it_right() -> None:
     for scene in drawn_scenes(100):
         (turn,) = TEACHER.turns(scene, "detail", 1)
-        assert turn.question in wording.DETAIL_QUESTIONS
+        assert turn.question in wording.DETAIL_QUESTIONS["image"]
         counts = Counter(entity.label for entity in scene.entities)
         opening = turn.answer.split(". ")[0].rstrip(".")
         for label, count in counts.items():

@@ -1,4 +1,4 @@
-"""What an importer had to set aside: counted by kind, named by example; the run goes on."""
+"""What of its input a run had to set aside: counted by kind, named by example; the run goes on."""
 
 from dataclasses import dataclass, field
 

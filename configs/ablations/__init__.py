@@ -1,0 +1,1 @@
+"""Ablations of recipes, for launch/ablate.py."""

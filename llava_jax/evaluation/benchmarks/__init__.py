@@ -1,0 +1,1 @@
+"""The public benchmarks: each one's files, prompts, reading of answers, and figures."""

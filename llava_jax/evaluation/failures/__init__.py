@@ -1,0 +1,1 @@
+"""Where models of this kind fail: binding, places, counts, negation, things that are absent."""

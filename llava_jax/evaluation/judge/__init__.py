@@ -1,0 +1,1 @@
+"""Answers marked by a language model: items -> prompts -> answers -> verdicts -> figures."""
