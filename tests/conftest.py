@@ -15,6 +15,7 @@ SHARED_DATA = REPOSITORY.parent / "shared" / "data"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="also what takes minutes")
     parser.addoption(
         "--golden_dir",
         type=Path,
@@ -26,6 +27,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="",
         help="a chat API to try as teacher, as http://localhost:8000/v1",
     )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--long"):
+        skip = pytest.mark.skip(reason="takes minutes: pass --long")
+        for item in items:
+            if "long" in item.keywords:
+                item.add_marker(skip)
 
 
 @pytest.fixture(scope="session")

@@ -51,14 +51,15 @@ def kill_and_restart(path: Path, count: int, latency: float) -> None:
         assert finished.communicate(timeout=600)[0].split() == [str(count)]
         assert all(server.asked[str(i)] == before[str(i)] for i in paid)
     assert stored(path, count) == set(range(count))
-    assert server.asked.total() <= count + 2 * 16  # those that ran when the client was killed
+    # Those that ran, or were answered and not yet stored, when the client was killed.
+    assert server.asked.total() <= count + 2 * 2 * 16
 
 
 def test_kill_9_loses_nothing_that_was_paid(tmp_path: Path) -> None:
     kill_and_restart(tmp_path / "answers.jsonl", count=300, latency=0.02)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_kill_9_among_ten_thousand(tmp_path: Path) -> None:
     kill_and_restart(tmp_path / "answers.jsonl", count=10_000, latency=0.01)
 

@@ -119,7 +119,7 @@ def damaged_body(draw: st.DrawFn) -> bytes:
     return text[:place] + draw(st.binary(max_size=3)) + text[place + draw(st.integers(0, 5)) :]
 
 
-@pytest.mark.parametrize("cases", [FAST, pytest.param(LONG, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("cases", [FAST, pytest.param(LONG, marks=pytest.mark.long)])
 @pytest.mark.parametrize(
     ("sent", "send"),
     [(BODY, send_body), (damaged_body(), send_bytes), (damaged_image(), send_image)],
