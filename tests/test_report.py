@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,11 +21,10 @@ def test_a_write_that_breaks_off_leaves_the_report(
 ) -> None:
     update_report(tmp_path, evaluated={"align": 8})
 
-    def break_off(path: Path, content: bytes) -> None:
-        path.write_text(content[:9].decode())
+    def break_off(file: int) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", break_off)
+    monkeypatch.setattr(os, "fsync", break_off)
     with pytest.raises(OSError, match="No space"):
         update_report(tmp_path, evaluated={"align": 16})
     assert read_report(tmp_path) == {"evaluated": {"align": 8}}
