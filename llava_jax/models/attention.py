@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 from llava_jax.models import cpu
 from llava_jax.models.compute import ATTENTION_OUT, CONTEXT, Compute, named
 from llava_jax.models.layers import Dense
-from llava_jax.models.splash import LANES, splash_attention
+from llava_jax.models.splash import splash_attention
 
 _MASKED = -1e30
 
@@ -103,16 +103,6 @@ def within_segments(
 ) -> Packed | Bool[Array, "batch seq seq"]:
     """What `attend` needs for packed or padded rows: the one place that picks the kernel."""
     return Packed(segments) if compute.platform == "tpu" else causal_mask(segments)
-
-
-def causal(
-    batch: int, length: int, compute: Compute
-) -> Packed | Bool[Array, "batch length length"]:
-    """What `attend` needs for rows of one sample each, of any length."""
-    segments = jnp.ones((batch, length), jnp.int32)
-    if length % LANES:  # too short for the kernel to be worth its blocks
-        return causal_mask(segments)
-    return within_segments(segments, compute)
 
 
 def attend(

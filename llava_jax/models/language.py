@@ -12,7 +12,7 @@ from llava_jax.models.attention import (
     Projections,
     RopeScaling,
     attend,
-    causal,
+    causal_mask,
     rotary_angles,
     rotate,
     within_segments,
@@ -196,7 +196,9 @@ class LanguageModel(nn.Module):
         batch, length, _ = embeddings.shape
         start = jnp.zeros(batch, jnp.int32)
         positions = start[:, None] + jnp.arange(length)
-        return self._blocks(embeddings, positions, causal(batch, length, self.compute), None, start)
+        # A mask, not the kernel: prompts have any length, and are cut over heads.
+        mask = causal_mask(jnp.ones((batch, length), jnp.int32))
+        return self._blocks(embeddings, positions, mask, None, start)
 
     @nn.compact
     def _blocks(
