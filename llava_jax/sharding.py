@@ -39,6 +39,11 @@ _AXES: list[tuple[str, Names]] = [
     (r".*/mlp/(gate|up)/kernel", ("width", "mlp")),
     (r".*/mlp/up/bias", ("mlp",)),
     (r".*/mlp/down/kernel", ("mlp", "width")),
+    # Of weights in 8 bits: a scale for each output.
+    (r"language/(embed/embedding|lm_head/kernel)_scale", ("vocab",)),
+    (r".*/attention/(query|key|value)/kernel_scale", ("heads",)),
+    (r".*/mlp/(gate|up)/kernel_scale", ("mlp",)),
+    (r".*/(attention/out|mlp/down)/kernel_scale", ("width",)),
     (r"projector/dense_\d+/kernel", ("features", "width")),
     (r"vision/(patch_embed/kernel|position_embedding|class_token)", ()),
     (r".*/(bias|scale|layer_scale\d)|image_newline", ()),

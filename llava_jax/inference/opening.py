@@ -3,7 +3,7 @@
 import sys
 
 from llava_jax.inference.engine import Engine
-from llava_jax.inference.parameters import in_8_bits
+from llava_jax.inference.parameters import for_answers
 from llava_jax.inference.placement import tensor_mesh
 from llava_jax.run_folder import refuse_url
 from llava_jax.weights.opening import load_model
@@ -22,7 +22,7 @@ def open_engine(checkpoint: str, template: str, *, tensor: int, int8: bool) -> E
     return Engine(
         model.config,
         model.params,
-        in_8_bits(model.compute) if int8 else model.compute,
+        for_answers(model.compute, int8_weights=int8, chips=tensor),
         model.tokenizer,
         model.template,
         model.image_mode,

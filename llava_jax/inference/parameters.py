@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array
 
 from llava_jax import partition
@@ -13,12 +14,16 @@ from llava_jax.models.compute import Compute
 
 _TABLE = "language/embed/embedding"
 _KERNEL = r"language/(layers.*|lm_head)/kernel"
+_JOINED = {
+    "attention/qkv": ("attention/query", "attention/key", "attention/value"),
+    "mlp/gate_up": ("mlp/gate", "mlp/up"),
+}
 
 
-def in_8_bits(compute: Compute) -> Compute:
-    """The same with weights in 8 bits, by our own kernels where this machine runs them."""
-    native_here = compute.platform == "cpu" and native.available()
-    return replace(compute, int8_weights=True, native=native_here)
+def for_answers(compute: Compute, *, int8_weights: bool = False, chips: int = 1) -> Compute:
+    """The same by our own kernels, where this machine runs them and one chip has whole products."""
+    native_here = compute.platform == "cpu" and chips == 1 and native.available()
+    return replace(compute, int8_weights=int8_weights, native=native_here)
 
 
 def prepared(params: partition.Params, compute: Compute) -> dict[str, Any]:
@@ -28,7 +33,8 @@ def prepared(params: partition.Params, compute: Compute) -> dict[str, Any]:
     the reading. Or, where `compute` says so, rounded to 8 bits, with a scale for each output.
     """
     leaves = {}
-    for path, leaf in partition.flatten(params).items():
+    full = partition.flatten(params)
+    for path, leaf in (_joined(full) if compute.native else full).items():
         if compute.int8_weights and partition.matches([_TABLE, _KERNEL], path):
             outputs = int8.TABLE if path == _TABLE else int8.KERNEL
             leaves[path], leaves[f"{path}_scale"] = _rounded(leaf, outputs, compute)
@@ -37,6 +43,18 @@ def prepared(params: partition.Params, compute: Compute) -> dict[str, Any]:
         else:
             leaves[path] = leaf
     return partition.unflatten(leaves)
+
+
+def _joined(leaves: dict[str, Any]) -> dict[str, Any]:
+    """The leaves with kernels of the decoder that read the same side by side in one."""
+    leaves = dict(leaves)
+    for path in [path for path in leaves if path.startswith("language/layers")]:
+        for name, (first, *others) in _JOINED.items():
+            layer, _, rest = path.rpartition(f"/{first}/kernel")
+            if layer and not rest:
+                parts = [leaves.pop(f"{layer}/{part}/kernel") for part in (first, *others)]
+                leaves[f"{layer}/{name}/kernel"] = jnp.concatenate(parts, axis=-1)
+    return leaves
 
 
 @partial(jax.jit, static_argnames=("outputs", "compute"))

@@ -3,7 +3,8 @@
 Every chip of the mesh shares each product (its tensor axis), and holds its own heads of the cache.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -13,6 +14,7 @@ from jax.sharding import Mesh
 
 from llava_jax.compiler import compiler_options
 from llava_jax.config import Recipe
+from llava_jax.inference.parameters import prepared
 from llava_jax.inference.placement import cache_places, check_heads
 from llava_jax.mesh import platform_of
 from llava_jax.models import cache
@@ -35,13 +37,17 @@ class InferenceProgram:
         return self.lowered.compile(compiler_options=compiler_options(self.mesh))
 
 
-def prefill_program(recipe: Recipe, mesh: Mesh, rows: int, length: int) -> InferenceProgram:
+def prefill_program(
+    recipe: Recipe, mesh: Mesh, rows: int, length: int, *, int8: bool = False
+) -> InferenceProgram:
     """Prompts of `length` tokens, one image each, read into an empty cache; their next tokens.
+
+    int8: weights in 8 bits.
 
     Raises:
       UserError: a mesh that does not divide the model's heads.
     """
-    model = _model(recipe, mesh)
+    model = _model(recipe, mesh, int8)
     config = model.config
 
     def prefill(params: Any, batch: dict[str, jax.Array]) -> Any:
@@ -61,15 +67,16 @@ def prefill_program(recipe: Recipe, mesh: Mesh, rows: int, length: int) -> Infer
 
 
 def decode_program(
-    recipe: Recipe, mesh: Mesh, rows: int, context: int, formats: Any = None
+    recipe: Recipe, mesh: Mesh, rows: int, context: int, formats: Any = None, *, int8: bool = False
 ) -> InferenceProgram:
     """One token more in each row, the greatest logit's, with `context` tokens in the cache.
 
     The cache comes in and goes out in one layout, and in place: with two it would be copied.
 
     formats: of the cache, as `cache_formats` gives them; None: the compiler chooses.
+    int8: weights in 8 bits.
     """
-    model = _model(recipe, mesh)
+    model = _model(recipe, mesh, int8)
     if formats is None:
         automatic = jax.tree.map(
             lambda place: Format(Layout.AUTO, place),
@@ -99,17 +106,17 @@ def cache_formats(compiled: jax.stages.Compiled) -> Any:
     return compiled.input_formats[0][3]
 
 
-def _model(recipe: Recipe, mesh: Mesh) -> Llava:
+def _model(recipe: Recipe, mesh: Mesh, int8: bool) -> Llava:
     config = llava_config(recipe.model)
     check_heads(config, mesh)
-    return Llava(config, compute_for(platform_of(mesh), recipe.dtype))
+    compute = compute_for(platform_of(mesh), recipe.dtype)
+    return Llava(config, replace(compute, int8_weights=int8))
 
 
 def _weights(model: Llava, mesh: Mesh) -> dict[str, Any]:
-    """All parameters in the compute dtype, cut over the tensor axis."""
-    shapes = abstract_params(model)
-    typed = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, model.compute.dtype), shapes)
-    return abstract(typed, parameter_specs(shapes, mesh), mesh)
+    """All parameters as they are multiplied, cut over the tensor axis."""
+    ready = jax.eval_shape(partial(prepared, compute=model.compute), abstract_params(model))
+    return abstract(ready, parameter_specs(ready, mesh), mesh)
 
 
 def _whole(mesh: Mesh, shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:

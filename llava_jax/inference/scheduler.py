@@ -32,7 +32,7 @@ class Shapes:
 
     slots: answers that grow at a time. piece: tokens of a prompt that are read at a time; whole
     pieces are reused by prompts that begin the same. shortest: a prompt's last piece is padded to
-    this times a power of two. stops: tokens that may end an answer. room: tokens of a prompt and
+    a multiple of this. stops: tokens that may end an answer. room: tokens of a prompt and
     its answer, which a slot keeps memory for; 0: as many as the model reads.
     """
 
@@ -45,14 +45,13 @@ class Shapes:
     def __post_init__(self) -> None:
         if self.slots < 2:  # a product with a single row takes a slow path on a CPU
             raise ValueError("at least two slots")
+        if self.piece % self.shortest:
+            raise ValueError(f"a piece of {self.piece} is no multiple of {self.shortest}")
 
     @property
     def lengths(self) -> tuple[int, ...]:
         """Of a prompt's last piece; the longest is that of every other."""
-        lengths = [self.shortest]
-        while lengths[-1] < self.piece:
-            lengths.append(2 * lengths[-1])
-        return tuple(lengths)
+        return tuple(range(self.shortest, self.piece + 1, self.shortest))
 
 
 @dataclass
@@ -248,7 +247,8 @@ class Scheduler:
         return drawn
 
     def _deliver(self, news: _News) -> None:
-        drawn = jax.device_get(news.drawn)
+        asked = any(w is not None and w.prompt.sampling.logprobs for w in news.writings)
+        drawn = jax.device_get(news.drawn if asked else Drawn(news.drawn.token, None, None, None))
         for row, writing in enumerate(news.writings):
             if writing is not None and drawn.token[row] != NOTHING:
                 writing.push(_token(drawn, row, writing.prompt.sampling.logprobs))

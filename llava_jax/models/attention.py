@@ -183,9 +183,12 @@ class Projections(nn.Module):
         def dense(features: int) -> Dense:
             return Dense(features, self.compute, use_bias=self.use_bias)
 
-        self.query = dense(self.heads * self.head_dim)
-        self.key = dense(self.kv_heads * self.head_dim)
-        self.value = dense(self.kv_heads * self.head_dim)
+        if self.compute.native:
+            self.qkv = dense((self.heads + 2 * self.kv_heads) * self.head_dim)
+        else:
+            self.query = dense(self.heads * self.head_dim)
+            self.key = dense(self.kv_heads * self.head_dim)
+            self.value = dense(self.kv_heads * self.head_dim)
         self.out = dense(self.width)
 
     def split(self, x: Float[Array, "batch seq d"]) -> tuple[Array, Array, Array]:
@@ -194,6 +197,9 @@ class Projections(nn.Module):
         def heads(y: Array) -> Array:
             return y.reshape(*y.shape[:2], -1, self.head_dim)
 
+        if self.compute.native:
+            ends = [self.heads, self.heads + self.kv_heads]
+            return tuple(jnp.split(heads(self.qkv(x)), ends, axis=2))
         return heads(self.query(x)), heads(self.key(x)), heads(self.value(x))
 
     def join(self, x: Float[Array, "batch seq heads head_dim"]) -> Float[Array, "batch seq d"]:

@@ -31,7 +31,8 @@ class Compute:
       but its input ("full").
     int8_weights: whether the decoder's kernels and word embeddings are in 8 bits (see int8.py).
     int8_cache: whether keys and values of tokens read before are kept in 8 bits.
-    native: whether our own C++ kernels multiply them (see native/), which only a CPU can have.
+    native: whether the decoder uses our own C++ kernels (see native/), which only a CPU can have.
+      Products of one input are then one: kernels "qkv" and "gate_up" (inference/parameters.py).
     gather: makes a block's parameters whole where a device holds a shard of them (see
       llava_jax/sharding.py); None where they are whole, or the compiler sees to it.
     """

@@ -65,7 +65,11 @@ class _Mlp(nn.Module):
         def dense(features: int, name: str) -> Dense:
             return Dense(features, self.compute, use_bias=False, name=name)
 
-        gate, up = (named(dense(self.config.mlp_width, part)(x), MLP_IN) for part in ("gate", "up"))
+        width = self.config.mlp_width
+        if self.compute.native:
+            gate, up = jnp.split(dense(2 * width, "gate_up")(x), 2, axis=-1)
+        else:
+            gate, up = (named(dense(width, part)(x), MLP_IN) for part in ("gate", "up"))
         hidden = swiglu(gate, up)
         return dense(self.config.width, "down")(hidden)
 

@@ -100,7 +100,7 @@ class Llava(nn.Module):
 
     def setup(self) -> None:
         config, compute = self.config, self.compute
-        whole = replace(compute, int8_weights=False)
+        whole = replace(compute, int8_weights=False, native=False)
         self.vision = VisionTower(config.vision, whole)
         self.projector = Projector(config.projector, config.language.width, whole)
         self.language = LanguageModel(config.language, compute)

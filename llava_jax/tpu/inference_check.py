@@ -22,13 +22,17 @@ KINDS = ("prefill", "decode")
 
 @dataclass(frozen=True)
 class InferenceCheck:
-    """What to compile: `rows` prompts of `context` tokens, or a token more in each of them."""
+    """What to compile: `rows` prompts of `context` tokens, or a token more in each of them.
+
+    int8: weights in 8 bits.
+    """
 
     recipe: Recipe
     kind: str
     topology: Topology
     rows: int
     context: int
+    int8: bool = False
 
 
 def run_inference_check(check: InferenceCheck) -> tuple[Report, str]:
@@ -40,7 +44,7 @@ def run_inference_check(check: InferenceCheck) -> tuple[Report, str]:
     shape = MeshShape(slices=check.topology.slices, tensor=check.topology.chips)
     mesh = make_mesh(shape, check.topology.devices())
     setting = Setting(
-        recipe=check.recipe.name,
+        recipe=check.recipe.name + (" in 8 bits" if check.int8 else ""),
         stage=check.kind,
         topology=check.topology.name,
         chips=check.topology.chips,
@@ -54,7 +58,7 @@ def run_inference_check(check: InferenceCheck) -> tuple[Report, str]:
         samples_per_row=1.0,
     )
     if check.kind == "prefill":
-        program = prefill_program(check.recipe, mesh, check.rows, check.context)
+        program = prefill_program(check.recipe, mesh, check.rows, check.context, int8=check.int8)
     else:
         program = _decode(check, mesh)
     workload = inference_workload(check.recipe, check.kind, check.rows, check.context)
@@ -63,9 +67,10 @@ def run_inference_check(check: InferenceCheck) -> tuple[Report, str]:
 
 def _decode(check: InferenceCheck, mesh: jax.sharding.Mesh) -> InferenceProgram:
     """The step whose cache comes in and goes out as the compiler likes it best to come in."""
-    free = decode_program(check.recipe, mesh, check.rows, check.context)
+    shape = (check.recipe, mesh, check.rows, check.context)
+    free = decode_program(*shape, int8=check.int8)
     try:
         formats = cache_formats(free.compile())
     except jax.errors.JaxRuntimeError:
         return free  # it does not fit: the check compiles it again, and says by how much
-    return decode_program(check.recipe, mesh, check.rows, check.context, formats)
+    return decode_program(*shape, formats, int8=check.int8)

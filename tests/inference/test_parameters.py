@@ -10,7 +10,7 @@ import pytest
 from llava_jax import partition
 from llava_jax.inference import programs
 from llava_jax.inference.engine import Engine, ask
-from llava_jax.inference.parameters import in_8_bits, prepared
+from llava_jax.inference.parameters import for_answers, prepared
 from llava_jax.models.compute import Compute
 from llava_jax.models.llava import LlavaConfig
 from tests.inference import tiny
@@ -42,10 +42,17 @@ def test_rounded_weights_give_nearly_the_same_logits(config: LlavaConfig):
 
 @pytest.mark.parametrize("config", [TIED, UNTIED])
 def test_our_kernels_give_the_logits_of_xla(config: LlavaConfig):
-    compute = in_8_bits(Compute())
+    compute = for_answers(Compute(), int8_weights=True)
     if not compute.native:
         pytest.skip("needs AVX-512 and a compiler")
     np.testing.assert_allclose(logits(config, compute), logits(config, PLAIN), atol=1e-3)
+
+
+@pytest.mark.parametrize("config", [TIED, UNTIED])
+def test_our_kernels_change_nothing_of_full_weights(config: LlavaConfig):
+    compute = for_answers(Compute())
+    np.testing.assert_allclose(logits(config, compute), logits(config, Compute()), atol=1e-4)
+    assert not for_answers(Compute(), chips=2).native
 
 
 def test_what_is_rounded():
@@ -66,7 +73,7 @@ def test_what_is_rounded():
 
 
 def test_an_engine_answers_in_8_bits():
-    compute = in_8_bits(Compute())
+    compute = for_answers(Compute(), int8_weights=True)
     params = tiny.random_params(tiny.CONFIG, Compute())
     engine = Engine(tiny.CONFIG, params, compute, tiny.tokenizer(), "chatml", "pad")
     requests = [ask("Why?", tiny.picture(1), max_new_tokens=9), ask("How?", max_new_tokens=9)]

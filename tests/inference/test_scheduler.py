@@ -164,12 +164,12 @@ def test_nothing_is_compiled_after_the_warm_up():
     assert answers == finished(
         new(engine, Shapes(slots=5, piece=64, shortest=16)), *writings(engine)
     )
-    assert seen[0] == (0, 4) and (4, 4) in seen and seen[-1] == (3, 3)
+    assert seen[0] == (0, 5) and (5, 5) in seen and seen[-1] == (3, 3)
 
 
 def test_shapes_are_few():
     assert SHAPES.lengths == (16, 32)
-    assert Shapes().lengths == (32, 64, 128)
+    assert Shapes().lengths == (32, 64, 96, 128)
     with pytest.raises(ValueError, match="two slots"):
         Shapes(slots=1)
 

@@ -13,9 +13,15 @@ LAYERS = LANGUAGE.depth * (4 * LANGUAGE.width**2 + 3 * LANGUAGE.width * LANGUAGE
 HEAD = LANGUAGE.vocab_size * LANGUAGE.width
 
 
-def check(kind: str, rows: int, patch: pytest.MonkeyPatch, topology: str = "v5e-4") -> Report:
+def check(
+    kind: str,
+    rows: int,
+    patch: pytest.MonkeyPatch,
+    topology: str = "v5e-4",
+    int8: bool = False,
+) -> Report:
     recipe = small_check("align", topology, patch).recipe
-    job = InferenceCheck(recipe, kind, parse_topology(topology), rows, CONTEXT)
+    job = InferenceCheck(recipe, kind, parse_topology(topology), rows, CONTEXT, int8)
     return run_inference_check(job)[0]
 
 
@@ -32,6 +38,16 @@ def test_decode_reads_weights_and_cache_once(tpu_compiler: None, monkeypatch: py
     assert work.aliased_buffers == 2  # keys and values are updated in place
     assert speed.hours is None
     assert speed.limited_by in ("hbm", "exposed collectives")
+
+
+@pytest.mark.slow
+def test_weights_in_8_bits_are_half_to_read(tpu_compiler: None, monkeypatch: pytest.MonkeyPatch):
+    report = check("decode", 8, monkeypatch, int8=True)
+    assert report.work and report.setting.recipe.endswith("in 8 bits")
+    cache = 8 * 2 * CONTEXT * LANGUAGE.width * LANGUAGE.depth
+    least = (LAYERS + HEAD + 2 * cache) / CHIPS
+    assert least < report.work.hbm_gib * 2**30 < 1.5 * least
+    assert report.work.aliased_buffers == 2
 
 
 @pytest.mark.slow

@@ -40,13 +40,13 @@ def available() -> bool:
         return False
     compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
     if compiler is None:
-        print("no C++ compiler found: products in 8 bits will be slower", file=sys.stderr)
+        print("no C++ compiler found: answers will be slower", file=sys.stderr)
         return False
     try:
         library = ctypes.CDLL(str(_compiled(compiler)))
     except (OSError, subprocess.CalledProcessError) as error:
         said = getattr(error, "stderr", None) or str(error)
-        print(f"{compiler} failed ({said[-200:]}): products in 8 bits will be slower",
+        print(f"{compiler} failed ({said[-200:]}): answers will be slower",
               file=sys.stderr)  # fmt: skip
         return False
     for target, function in ((_PRODUCT, library.kInt8Product), (_ATTENTION, library.kAttention)):

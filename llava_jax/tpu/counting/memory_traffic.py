@@ -31,6 +31,7 @@ _FREE = {
     "async-start",
 }
 _SLICES = {"slice", "dynamic-slice", "gather"}
+_IN_PLACE = "output_to_operand_aliasing={{}: (0, {})}"  # of a fusion: the operand, tiled otherwise
 
 
 def host_bytes(module: Module, runs: Runs) -> float:
@@ -128,7 +129,7 @@ def _touched(module: Module, inner: Computation, value: Instruction, whole: int)
         first = user.operands[0] == value.name
         if user.opcode in _SLICES and first:
             touched += user.shape.bytes
-        elif user.opcode == "bitcast":
+        elif user.opcode == "bitcast" or _IN_PLACE in user.attributes:
             touched += _touched(module, inner, user, whole)
         elif user.opcode == "fusion":
             nested = module.computations[user.called("calls")]
