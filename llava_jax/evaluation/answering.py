@@ -117,7 +117,7 @@ def _ask(engine: Engine, questions: Sequence[Question], way: Way) -> Iterator[_N
                     scheduler.submit(writing)
                 growing += ready.writings
                 yield _News(aside=ready.aside)
-            scheduler.step()
+            scheduler.step(pieces=_SLOTS)
             if done := [(q, writing.text.text) for q, writing in growing if writing.done]:
                 growing = [pair for pair in growing if not pair[1].done]
                 yield _News(done)

@@ -161,7 +161,7 @@ class _Side:
         scheduler = self.engine.scheduler(Shapes(slots=ROWS))
         for writing in self._writings(images, scheduler):
             while not writing.done:
-                scheduler.step()
+                scheduler.step(pieces=ROWS)
 
     def first_token(self, image: Any) -> None:
         scheduler = self.engine.scheduler(Shapes(slots=ROWS))

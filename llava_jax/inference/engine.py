@@ -143,7 +143,7 @@ class Engine:
             scheduler.submit(writing)
         going, done = True, 0
         while going:
-            going = scheduler.step()
+            going = scheduler.step(pieces=slots)
             if progress and (now := sum(writing.done for writing in writings)) > done:
                 progress(done := now, len(writings))
         return [answer_of(writing) for writing in writings]

@@ -129,15 +129,20 @@ class Scheduler:
         """Answers that have a slot."""
         return sum(not slot.free for slot in self._slots)
 
-    def step(self) -> bool:
-        """Reads at most one piece of a prompt and gives each answer a token; False: nothing to do.
+    def step(self, pieces: int = 1) -> bool:
+        """Reads some pieces of prompts and gives each answer a token; False: nothing to do.
 
         The device is told of a step before the tokens of the last are looked at, so that it never
         waits for the host.
+
+        pieces: at most. With few the answers keep flowing; with many the slots are soon full, and
+        all answers together are done sooner.
         """
-        if self._reading is None or self._reading.writing.done:
-            self._reading = self._next_reading()
-        if self._reading is not None:
+        for _ in range(pieces):
+            if self._reading is None or self._reading.writing.done:
+                self._reading = self._next_reading()
+            if self._reading is None:
+                break
             self._read_piece(self._reading)
         decoding = self._decode()
         while len(self._news) > decoding:

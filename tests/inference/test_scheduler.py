@@ -72,6 +72,17 @@ def test_who_comes_later_changes_nobody_s_answer(engine: Engine, alone: list[lis
     assert [[token.id for token in writing.tokens] for writing in asked] == alone
 
 
+def test_with_many_pieces_a_step_all_slots_begin_at_once(engine: Engine, alone: list[list[int]]):
+    scheduler, asked = new(engine), writings(engine)
+    for writing in asked:
+        scheduler.submit(writing)
+    scheduler.step(pieces=100)
+    assert all(writing.tokens for writing in asked[: SHAPES.slots])
+    while scheduler.step(pieces=100):
+        pass
+    assert [[token.id for token in writing.tokens] for writing in asked] == alone
+
+
 def test_known_prompts_are_read_once(
     engine: Engine, alone: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ):

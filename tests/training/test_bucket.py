@@ -111,7 +111,10 @@ def test_preempted_twice_and_moved_to_other_machines(
         found = losses(url, stage)
         assert len(found) == steps and found == losses(f"file://{whole}", stage)
         folder = f"{url}/stages/{stage}"
-        assert listed(f"{folder}/checkpoints") == sorted((str(steps), str((steps - 1) // 3 * 3)))
+        before = (steps - 1) // 3 * 3
+        if stage == "instruct":
+            before = max(before, stopped)
+        assert listed(f"{folder}/checkpoints") == sorted((str(steps), str(before)))
         assert content(f"{folder}/samples/step_{steps:06d}.png")[:4] == b"\x89PNG"
         assert listed(f"{folder}/tensorboard")
     assert load_recipe(run_folder(url)) == load_recipe(whole)
