@@ -11,6 +11,7 @@ import tempfile
 # libtpu asks these where it runs. Any accelerator does: the topology is asked for by name later.
 COMPILER_ENVIRONMENT = {
     "JAX_PLATFORMS": "cpu",  # what computes here; also on a TPU VM, whose chips are left alone
+    "JAX_ENABLE_COMPILATION_CACHE": "0",  # it cannot read back what no device of here can run
     "TPU_SKIP_MDS_QUERY": "1",
     "TPU_ACCELERATOR_TYPE": "v5litepod-16",
     "TPU_WORKER_HOSTNAMES": "localhost",
