@@ -93,16 +93,9 @@ def causal_mask(
 
 
 class Packed(NamedTuple):
-    """A causal mask within segments that a kernel makes itself."""
+    """Stands for `causal_mask(segments)`: kernels make it themselves, and skip what it hides."""
 
     segments: Int[Array, "batch seq"]
-
-
-def within_segments(
-    segments: Int[Array, "batch seq"], compute: Compute
-) -> Packed | Bool[Array, "batch seq seq"]:
-    """What `attend` needs for packed or padded rows: the one place that picks the kernel."""
-    return Packed(segments) if compute.platform == "tpu" else causal_mask(segments)
 
 
 def attend(
@@ -114,31 +107,39 @@ def attend(
 ) -> Float[Array, "batch queries heads head_dim"]:
     """Softmax attention; query head h reads key head h // (heads // kv_heads).
 
-    On a CPU the queries of one key head are folded into rows, and rows and heads into one axis, so
-    that a grouped product is a plain batched one. Elsewhere heads stay an axis of their own: one
-    that is folded cannot be shared by the devices of a tensor axis.
+    q: scaled by head_dim**-0.5, which costs nothing where queries are made, and a pass over the
+      scores here.
     """
+    if compute.platform == "cpu":
+        return named(_folded(q, k, v, mask), CONTEXT)
     if isinstance(mask, Packed):
         return splash_attention(q, k, v, mask.segments)
-    if compute.platform == "tpu":
-        return named(_by_heads(q, k, v, mask, compute.precision), CONTEXT)
+    return named(_by_heads(q, k, v, mask, compute.precision), CONTEXT)
+
+
+def _folded(q: Array, k: Array, v: Array, mask: Packed | Array | None) -> Array:
+    """For a CPU: rows and key heads are one axis, and so are positions and the queries that share
+    a key head, so that a grouped product is a plain batched one.
+
+    Elsewhere heads stay an axis of their own: folded they cannot be cut over a tensor axis.
+    """
     batch, queries, heads, head_dim = q.shape
     keys, kv_heads = k.shape[1:3]
-    group = heads // kv_heads
-    q = q.reshape(batch, queries, kv_heads, group, head_dim).transpose(0, 2, 3, 1, 4)
-    q = q.reshape(batch * kv_heads, group * queries, head_dim)
-    k, v = (a.transpose(0, 2, 1, 3).reshape(batch * kv_heads, keys, head_dim) for a in (k, v))
+
+    def fold(x: Array) -> Array:
+        x = x.reshape(*x.shape[:2], kv_heads, -1).swapaxes(1, 2)
+        return x.reshape(batch * kv_heads, -1, head_dim)
+
+    causal = isinstance(mask, Packed)
+    seen = causal_mask(mask.segments) if isinstance(mask, Packed) else mask
     bias = None
-    if mask is not None:
-        folded = (batch, kv_heads, group, queries, keys)
-        bias = jnp.where(mask[:, None, None], 0.0, _MASKED)
-        bias = jnp.broadcast_to(bias, folded).reshape(q.shape[0], q.shape[1], keys)
-    if compute.cpu_bfloat16:
-        out = cpu.attention(q, k, v, bias)
-    else:
-        out = _attention(q, k, v, bias, compute.precision)
-    out = out.reshape(batch, kv_heads, group, queries, head_dim).transpose(0, 3, 1, 2, 4)
-    return named(out.reshape(batch, queries, heads, head_dim), CONTEXT)
+    if seen is not None:
+        bias = jnp.where(seen[:, None, :, None], 0.0, _MASKED)
+        bias = jnp.broadcast_to(bias, (batch, kv_heads, queries, heads // kv_heads, keys))
+        bias = bias.reshape(batch * kv_heads, -1, keys)
+    out = cpu.attention(causal, fold(q), fold(k), fold(v), bias)
+    out = out.reshape(batch, kv_heads, queries, -1).swapaxes(1, 2)
+    return out.reshape(batch, queries, heads, head_dim)
 
 
 def _by_heads(
@@ -148,25 +149,12 @@ def _by_heads(
     batch, queries, heads, head_dim = q.shape
     kv_heads = k.shape[2]
     q = q.reshape(batch, queries, kv_heads, heads // kv_heads, head_dim)
-    scores = product("bqhgd,bkhd->bhgqk", q, k) * head_dim**-0.5
-    bias = None if mask is None else jnp.where(mask[:, None, None], 0.0, _MASKED)
-    weights = _softmax(scores, bias).astype(v.dtype)
+    scores = product("bqhgd,bkhd->bhgqk", q, k)
+    if mask is not None:
+        scores = scores + jnp.where(mask[:, None, None], 0.0, _MASKED)
+    weights = jax.nn.softmax(scores, axis=-1).astype(v.dtype)
     out = product("bhgqk,bkhd->bqhgd", weights, v)
     return out.reshape(batch, queries, heads, head_dim).astype(v.dtype)
-
-
-def _softmax(scores: Array, bias: Array | None) -> Array:
-    if bias is not None:
-        scores = scores + bias
-    return jax.nn.softmax(scores, axis=-1)
-
-
-def _attention(
-    q: Array, k: Array, v: Array, bias: Array | None, precision: jax.lax.Precision | None
-) -> Array:
-    product = partial(jnp.einsum, preferred_element_type=jnp.float32, precision=precision)
-    weights = _softmax(product("nqd,nkd->nqk", q, k) * q.shape[-1] ** -0.5, bias)
-    return product("nqk,nkd->nqd", weights.astype(v.dtype), v).astype(q.dtype)
 
 
 class Projections(nn.Module):

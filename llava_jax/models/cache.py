@@ -160,6 +160,8 @@ def attend_cached(
 ) -> Float[Array, "batch new heads head_dim"]:
     """Causal attention of new tokens to each row's first `start` cached ones and to themselves.
 
+    q: scaled, as `attention.attend` takes it.
+
     The cache is read in blocks, as many as the longest row has. A block beyond a row's own length
     changes none of its sums, so what a row gets does not depend on the others, to the last bit.
     """
@@ -194,7 +196,7 @@ def _added(
     sums: _Sums | None, q: Array, k: Array, v: Array, seen: Array, compute: Compute
 ) -> _Sums:
     """The sums with some more keys and values; seen [batch, 1, rows or 1, keys]: which count."""
-    scores = _product("...qd,...kd->...qk", q, k, compute) * q.shape[-1] ** -0.5
+    scores = _product("...qd,...kd->...qk", q, k, compute)
     scores = jnp.where(seen, scores, _MASKED)
     top = scores.max(-1, keepdims=True)
     top = top if sums is None else jnp.maximum(sums.top, top)

@@ -9,13 +9,13 @@ from jaxtyping import Array, Float, Int
 
 from llava_jax.models import cache, cpu, int8
 from llava_jax.models.attention import (
+    Packed,
     Projections,
     RopeScaling,
     attend,
     causal_mask,
     rotary_angles,
     rotate,
-    within_segments,
 )
 from llava_jax.models.cache import Cache
 from llava_jax.models.compute import MLP_IN, QKV, Compute, named, run_blocks
@@ -96,7 +96,8 @@ class DecoderBlock(nn.Module):
         )
         y = RMSNorm(config.norm_eps, compute.dtype, name="attention_norm")(x)
         q, k, v = attention.split(y)
-        q, k, v = (named(a, QKV) for a in (rotate(q, angles), rotate(k, angles), v))
+        scale = config.size_of_head**-0.5
+        q, k, v = (named(a, QKV) for a in (rotate(q, angles * scale), rotate(k, angles), v))
         new_k, new_v = (a.transpose(0, 2, 1, 3) for a in (k, v))
         if layer is None:
             seen = attend(q, k, v, mask, compute)
@@ -175,9 +176,7 @@ class LanguageModel(nn.Module):
         segments: Int[Array, "batch seq"],
     ) -> Float[Array, "batch seq d"]:
         """Whole sequences, packed or padded, without a cache."""
-        x, _ = self._blocks(
-            embeddings, positions, within_segments(segments, self.compute), None, None
-        )
+        x, _ = self._blocks(embeddings, positions, Packed(segments), None, None)
         return x
 
     def extend(
@@ -218,7 +217,8 @@ class LanguageModel(nn.Module):
             positions, config.size_of_head, config.rope_theta, config.rope_scaling
         )
         if self.compute.platform == "cpu":
-            angles = cpu.computed_once(angles)
+            # XLA would put cosines and sines into every layer's rotations: 15 times the work.
+            angles = cpu.computed_apart(angles)
         x, new = run_blocks(
             DecoderBlock,
             path=self.path,

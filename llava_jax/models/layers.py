@@ -19,8 +19,7 @@ def product(
     """x @ kernel in the compute dtype, accumulated in float32."""
     x = x.astype(compute.dtype)
     if compute.cpu_bfloat16:
-        y = cpu.product(x.reshape(-1, x.shape[-1]), kernel)
-        return y.reshape(*x.shape[:-1], kernel.shape[-1])
+        return cpu.product(x, kernel)
     return jnp.dot(x, kernel.astype(compute.dtype), precision=compute.precision)
 
 

@@ -6,7 +6,6 @@ It never holds the scores, and skips the blocks above the diagonal.
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 from jax.experimental.pallas.ops.tpu.splash_attention import (
     splash_attention_kernel as kernels,
 )
@@ -34,6 +33,7 @@ def splash_attention(
 ) -> Float[Array, "batch seq heads head_dim"]:
     """Softmax attention to earlier tokens of the same segment, and to itself.
 
+    q: scaled by head_dim**-0.5.
     interpret: runs the kernel's program step by step on any machine, for tests.
     Raises:
       UserError: the length is no multiple of 128.
@@ -44,8 +44,6 @@ def splash_attention(
             f"a TPU's attention kernel takes rows whose length is a multiple of {LANES}, not "
             f"{length}: change the stage's length"
         )
-    # Rounded once, after scaling.
-    q = (q.astype(jnp.float32) * q.shape[-1] ** -0.5).astype(q.dtype)
     q, k, v = (x.swapaxes(1, 2) for x in (q, k, v))
     out = _by_heads(partial(_kernel, interpret), q, k, v, segments)
     return out.swapaxes(1, 2)

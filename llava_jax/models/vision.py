@@ -139,7 +139,7 @@ class VisionBlock(nn.Module):
         )
         y = LayerNorm(config.norm_eps, compute.dtype, name="norm1")(x)
         q, k, v = (named(a, QKV) for a in attention.split(y))
-        y = attention.join(attend(q, k, v, None, compute))
+        y = attention.join(attend(q * head_dim**-0.5, k, v, None, compute))
         x = x + scaled("layer_scale1", y)
         y = LayerNorm(config.norm_eps, compute.dtype, name="norm2")(x)
         x = x + scaled("layer_scale2", _Mlp(config, compute, name="mlp")(y))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from llava_jax.models.compute import Compute
-from llava_jax.models.cpu import blocked_transpose
+from llava_jax.models.cpu import columns_first
 
 _CHUNK = 512  # positions whose logits exist at one time
 _CPU_CHUNK = 1024  # there the head's gradient, in memory between two chunks, costs more
@@ -104,8 +104,8 @@ def _forward(options: _Options, x: Array, head: Array, tokens: Array, weights: A
     tied, size, compute = options
     einsum = partial(jnp.einsum, preferred_element_type=jnp.float32, precision=compute.precision)
     to_logits, to_x = ("md,vd->mv", "mv,vd->md") if tied else ("md,dv->mv", "mv,dv->md")
-    turned = blocked_transpose if compute.platform == "cpu" else jnp.matrix_transpose
-    firsts, heads = _cut_vocabulary(head.astype(compute.dtype), options)
+    turned = columns_first if compute.platform == "cpu" else jnp.matrix_transpose
+    firsts, heads = _cut_vocabulary(head, options)
 
     def chunk(carry: tuple, inputs: tuple) -> tuple:
         loss, dheads = carry
@@ -139,8 +139,11 @@ def _cut_vocabulary(head: Array, options: _Options) -> tuple[list[int], list[Arr
     count = head.shape[axis]
     width = _CPU_VOCABULARY if options.compute.platform == "cpu" else count
     firsts = list(range(0, count, width))
+    ends = [min(first + width, count) for first in firsts]
     parts = [
-        jax.lax.slice_in_dim(head, first, min(first + width, count), axis=axis) for first in firsts
+        # Cut before it is rounded: a CPU cuts bfloat16 by way of float32.
+        jax.lax.slice_in_dim(head, first, end, axis=axis).astype(options.compute.dtype)
+        for first, end in zip(firsts, ends, strict=True)
     ]
     return firsts, parts
 

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from llava_jax import partition
 from llava_jax.mesh import batch_axes, fsdp_axes, local_mesh, size_of
+from llava_jax.models import cpu
 from llava_jax.models.llava import Batch, Llava, abstract_params
 from llava_jax.sharding import Gather, Specs, manual, over_devices, parameter_specs, sum_rest
 from llava_jax.training.loss import (
@@ -119,6 +120,9 @@ def make_step(
         total, grads = gradients(state.params, frozen, dict(batch, target_weights=weights))
         updates, optimizer_state = optimizer.update(grads, state.optimizer, state.params)
         params = optax.apply_updates(state.params, updates)
+        if model.compute.platform == "cpu":
+            # Else the squares, which Adam wants too, are stored instead of summed at once.
+            grads = cpu.computed_apart(grads)
         metrics = StepMetrics(total, optax.tree.norm(grads))
         return State(state.step + 1, params, optimizer_state), metrics
 

@@ -13,6 +13,7 @@ from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply
 from llava_jax.mesh import Platform
 from llava_jax.models import attention, cpu
 from llava_jax.models.attention import (
+    Packed,
     RopeScaling,
     attend,
     causal_mask,
@@ -34,9 +35,9 @@ jit_angles = jax.jit(rotary_angles, static_argnums=(1, 2, 3))
 
 
 def heads(seq: int, kv_heads: int, seed: int = 0) -> tuple[jax.Array, ...]:
-    """Queries of 4 heads, keys and values of kv_heads: [2, seq, heads, 16]."""
-    counts = (4, kv_heads, kv_heads)
-    return tuple(normal(2, seq, n, 16, seed=seed + i) for i, n in enumerate(counts))
+    """Queries of 4 heads, keys and values of kv_heads: [2, seq, heads, 16]; queries scaled."""
+    q, k, v = (normal(2, seq, n, 16, seed=seed + i) for i, n in enumerate((4, kv_heads, kv_heads)))
+    return q / 4, k, v
 
 
 @pytest.mark.parametrize("platform", ["cpu", "tpu"])
@@ -50,6 +51,7 @@ def test_attention_with_grouped_queries_is_torchs(kv_heads: int, platform: Platf
         *(torch.tensor(np.array(a)).transpose(1, 2) for a in (q, k, v)),
         attn_mask=torch.tensor(np.array(mask))[:, None],
         enable_gqa=True,
+        scale=1.0,  # ours come scaled
     )
     np.testing.assert_allclose(ours, theirs.numpy().transpose(0, 2, 1, 3), atol=2e-6)
 
@@ -66,20 +68,44 @@ def test_a_token_sees_itself_and_what_came_before_in_its_segment():
     np.testing.assert_array_equal(mask, np.array(expected, bool))
 
 
-@pytest.mark.parametrize("seq", [32, 9], ids=["blocked", "odd"])
+def plain_attention(q: jax.Array, k: jax.Array, v: jax.Array, bias: jax.Array) -> jax.Array:
+    scores = jnp.einsum("nqd,nkd->nqk", q, k) + bias
+    return jnp.einsum("nqk,nkd->nqd", jax.nn.softmax(scores, axis=-1), v)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize(
+    ("seq", "width"), [(300, 16), (520, 8), (9, 12)], ids=["uneven blocks", "many", "odd"]
+)
 @DTYPES
-def test_gradients_of_the_cpu_attention(seq: int, dtype, tolerance: float):
+def test_gradients_of_the_cpu_attention(
+    seq: int, width: int, causal: bool, dtype, tolerance: float
+):
     """The hand-written gradient, run in both dtypes, against JAX's of plain float32 attention."""
-    q, k, v = (normal(3, seq, 16, seed=i) for i in range(3))
-    bias = jnp.where(jnp.tril(jnp.ones((seq, seq), bool)), 0.0, -1e30)[None]
-    bias = jnp.broadcast_to(bias, (3, seq, seq))
-    g = normal(3, seq, 16, seed=3)
-    expected = with_gradients(lambda *x: attention._attention(*x, bias, None), (q, k, v), g)
+    group = 2
+    q, g = width**-0.5 * normal(3, seq * group, width), normal(3, seq * group, width, seed=3)
+    k, v = (normal(3, seq, width, seed=i) for i in (1, 2))
+    bias = jnp.where(jnp.tril(jnp.ones((seq, seq), bool)), 0.0, -1e30).repeat(group, axis=0)
+    bias = jnp.broadcast_to(bias, (3, seq * group, seq))
+    expected = with_gradients(lambda *x: plain_attention(*x, bias), (q, k, v), g)
     inputs = [a.astype(dtype) for a in (q, k, v)]
-    ours = with_gradients(lambda *x: cpu.attention(*x, bias), inputs, g)
+    ours = with_gradients(lambda *x: cpu.attention(causal, *x, bias), inputs, g)
     for a, b in zip(ours, expected, strict=True):
         assert a.dtype == dtype
         assert relative(a, b) < tolerance
+
+
+def test_packed_is_its_causal_mask_for_fewer_products():
+    """Two blocks, whose first sees half of the keys: three quarters of the products."""
+    inputs = heads(256, 2)
+    segments = jnp.asarray(np.repeat([[1, 2, 3, 0], [1, 1, 1, 1]], 64, axis=1))
+    outs, costs = [], []
+    for mask in (Packed(segments), causal_mask(segments)):
+        program = jit_attend.lower(*inputs, mask, Compute()).compile()
+        outs.append(program(*inputs, mask))
+        costs.append(program.cost_analysis()["flops"])
+    np.testing.assert_allclose(*outs, atol=2e-6)
+    assert costs[0] < 0.8 * costs[1]
 
 
 def test_bfloat16_on_a_cpu_and_elsewhere_agree():

@@ -80,7 +80,7 @@ def test_our_attention_is_that_of_xla(dtype: Any, int8_cache: bool, head_dim: in
     xla = Compute(dtype, int8_cache=int8_cache)
     kept = drawn(5, 3, 2, 4, 2, 512, head_dim).astype(dtype)
     cached = cache.stacked([cache.store(*layer, xla) for layer in kept], xla)
-    q = drawn(6, 4, 1, 10, head_dim).astype(dtype)
+    q = (drawn(6, 4, 1, 10, head_dim) * head_dim**-0.5).astype(dtype)
     k, v = drawn(7, 2, 4, 2, 1, head_dim).astype(dtype)
     start = jnp.array([0, 5, 256, 511])
     found = [

@@ -36,19 +36,20 @@ def relative(ours: jax.Array, expected: jax.Array) -> float:
     return np.abs(ours - expected).max() / np.abs(expected).max()
 
 
-@pytest.mark.parametrize("shape", [(64, 96), (3, 32, 64), (64, 33), (5, 7)])
-def test_blocked_transpose_transposes(shape: tuple[int, ...]):
+@pytest.mark.parametrize("shape", [(64, 96), (3, 32, 64), (2, 5, 8), (5, 7)])
+def test_columns_first_is_the_transpose(shape: tuple[int, ...]):
     x = normal(*shape)
-    np.testing.assert_array_equal(cpu.blocked_transpose(x), x.swapaxes(-1, -2))
+    np.testing.assert_array_equal(cpu.columns_first(x), x.reshape(-1, shape[-1]).T)
 
 
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(jnp.float32, 1e-5), (jnp.bfloat16, 2e-2)], ids=["f32", "bf16"]
 )
-@pytest.mark.parametrize("rows", [64, 33], ids=["blocked", "odd"])
-def test_gradients_of_the_cpu_product(rows: int, dtype, tolerance: float):
+@pytest.mark.parametrize("shape", [(2, 32, 64), (33, 64), (2, 5, 7)], ids=["3d", "2d", "odd"])
+def test_gradients_of_the_cpu_product(shape: tuple[int, ...], dtype, tolerance: float):
     """The hand-written gradient, run in both dtypes, against JAX's of a plain float32 product."""
-    x, kernel, g = normal(rows, 64), normal(64, 32, seed=1), normal(rows, 32, seed=2)
+    x, kernel = normal(*shape), normal(shape[-1], 32, seed=1)
+    g = normal(*shape[:-1], 32, seed=2)
     expected = with_gradients(jnp.matmul, [x, kernel], g)
     ours = with_gradients(cpu.product, [x.astype(dtype), kernel.astype(dtype)], g)
     for a, b in zip(ours, expected, strict=True):

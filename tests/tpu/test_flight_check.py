@@ -89,8 +89,8 @@ def test_collectives_are_those_of_the_sharding(instruct: Report):
 # Recorded: peak MiB of HBM, and of each kind of collective how many and how many MiB a chip. What
 # makes them grow must say here why.
 RECORDED = {
-    "align": (
-        33.1, {"all-gather": (100, 21.19), "reduce-scatter": (4, 0.43), "all-reduce": (2, 0.01)}),
+    "align": (  # with 33.1 until queries, not scores, were scaled
+        34.0, {"all-gather": (100, 21.19), "reduce-scatter": (4, 0.43), "all-reduce": (2, 0.01)}),
     "instruct": (
         61.0, {"all-gather": (100, 21.19), "reduce-scatter": (36, 11.86), "all-reduce": (2, 0.02)}),
 }  # fmt: skip

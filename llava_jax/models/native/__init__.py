@@ -81,6 +81,7 @@ def attention(
 ) -> Float[Array, "batch kv_heads group head_dim"]:
     """One new token's attention to its row's first `start` cached ones and to itself, float32.
 
+    q: scaled by head_dim**-0.5.
     cached: of all layers, as in `cache.py`.
     Raises:
       UserError: this machine does not have it.

@@ -5,7 +5,6 @@
 #include <immintrin.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -73,8 +72,7 @@ template <int kWidth, typename T, typename New>
 void Attend(const New* query, const New* k, const New* v, const Tokens<T>& cached,
             float* weights, float* out) {
   __m512 q[kWidth];
-  const __m512 root = _mm512_set1_ps(1 / std::sqrt(float{kWidth * kLanes}));
-  for (int i = 0; i < kWidth; ++i) q[i] = _mm512_mul_ps(Load(query + i * kLanes), root);
+  for (int i = 0; i < kWidth; ++i) q[i] = Load(query + i * kLanes);
   const float own = _mm512_reduce_add_ps(Products<kWidth>(q, k));
   __m512 tops = _mm512_set1_ps(own);
   for (int64_t t = 0; t < cached.count; t += kLanes) {
