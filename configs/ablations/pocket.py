@@ -43,8 +43,8 @@ def get_plan() -> list[Grid]:
     data = Factor(
         "scenes to train on",
         {
-            "1,000": {"scenes.train": 1000},
-            "3,000": {"scenes.train": 3000},
+            "500": {"scenes.train": 500},
+            "1,500": {"scenes.train": 1500},
             "the recipe's": {},
         },
     )

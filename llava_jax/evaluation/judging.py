@@ -72,9 +72,9 @@ def judge_answers(judged: Judged, panel: Panel, console: Console) -> dict[str, A
     report = panel_report(runs, figures[panel.way], panel.families, ratings)
     report = {"name": bench.name, "mode": panel.way, **report, "problems": problems.counts}
     _write(judged.out, report, _markdown(report))
+    console.print(_markdown(report), markup=False)
     for warning in report["warnings"]:
         console.print(f"[bold red]warning:[/] {warning}")
-    console.print(_markdown(report), markup=False)
     if report["void"]:
         raise SetAside(f"{bench.name} has no figure: {report['void']}")
     return report

@@ -1,6 +1,7 @@
 """Trains and evaluates the runs of an ablation, one after another; finished ones stay."""
 
 import json
+import signal
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -78,9 +79,19 @@ def figures_of(workdir: Path) -> dict[str, Figure]:
 def _run(commands: Sequence[Command]) -> str:
     """The first command that failed, as it is typed; "" if none did. 3: some input set aside."""
     for command in commands:
-        code = subprocess.run(command, check=False).returncode
+        code = _exit_code(command)
         if code in _STOPPED:
             raise Stopped("stopped; the same command goes on from here")
         if code not in (0, 3):
             return f"{' '.join(command)} (exit code {code})"
     return ""
+
+
+def _exit_code(command: Command) -> int:
+    """Runs a command, and passes SIGTERM on to it: what it has done so far it then saves."""
+    with subprocess.Popen(command) as process:
+        before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        try:
+            return process.wait()
+        finally:
+            signal.signal(signal.SIGTERM, before)

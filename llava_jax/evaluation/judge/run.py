@@ -77,9 +77,9 @@ def panel_report(
         reasons = [reason for run in runs for reason in run.void]
     return {
         **_figures(panel, figures, show=not reasons),
-        "void": " ".join(reasons),
+        "void": "; ".join(reasons),
         "warnings": warnings(names, families.candidate, families.training)
-        + [reason for run in runs for reason in run.void],
+        + [reason for run in runs for reason in run.void if reason not in reasons],
         "circular": any(run.judgement.family in families.training for run in runs),
         "effective_votes": effective_votes(usable, people_prefer(ratings or {})),
         "self_preference": {
@@ -95,7 +95,7 @@ def _judge_report(run: JudgeRun, figures: Figures, ratings: Ratings | None) -> d
     candidates = {id: candidate for id, (_, candidate) in judgement.marks.items()}
     return {
         **_figures(judgement, figures, show=not run.void),
-        "void": " ".join(run.void),
+        "void": "; ".join(run.void),
         "canaries": run.canaries,
         "agreement_with_people": agreement(ratings, candidates) if ratings else None,
     }

@@ -1,7 +1,11 @@
 """Runs of an ablation, their trainer and evaluation stood in for by one line of Python."""
 
 import json
+import os
+import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -65,6 +69,33 @@ def test_told_to_stop(tmp_path: Path) -> None:
     with pytest.raises(Stopped):
         run_all([Run("a", {"code": 143}), Run("b", {})], commands, tmp_path, QUIET)
     assert times(tmp_path) == {"a": 1}
+
+
+def test_sigterm_is_passed_on_to_the_command(tmp_path: Path) -> None:
+    """Which then saves and says so, and is not left behind."""
+    program = (
+        "import pathlib, signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (saved.write_text(''), sys.exit(143)))\n"
+        "saved, started = map(pathlib.Path, sys.argv[1:])\n"
+        "started.write_text('')\n"
+        "time.sleep(60)"
+    )
+    saved, started = tmp_path / "saved", tmp_path / "started"
+
+    def stop() -> None:
+        while not started.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=stop).start()
+    with pytest.raises(Stopped):
+        run_all(
+            [Run("a", {})],
+            lambda *_: [[sys.executable, "-c", program, str(saved), str(started)]],
+            tmp_path,
+            QUIET,
+        )
+    assert saved.exists()
 
 
 def test_differences_of_independent_figures() -> None:
