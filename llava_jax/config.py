@@ -59,6 +59,7 @@ class Scenes:
     kinds: int = 32  # kinds of objects
     size: int = 112  # pixels along a side
     extent: tuple[float, float] = (0.30, 0.46)  # an object's longer side, as a share of the scene's
+    reasoning: Literal["after", "before"] = "after"  # the answer, in complex instructions
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,8 @@ def test_items_of_a_run(tmp_path: Path) -> None:
     scenes = drawn_scenes(6, "held_out")
     files = drawn_files(tmp_path / "set", scenes)
     probes = make_probes(scenes, 0)
-    run = ProbeRun(tuple(probes), tuple(" and ".join(probe.truth) for probe in probes))
+    answers = tuple(f"{' and '.join(probe.truth)} {probe.cue}" for probe in probes)
+    run = ProbeRun(tuple(probes), answers)
     items = sheet_items(run, files.images, 4, questions=3)
     assert [len(item.lines) for item in items] == [3] * 4
     for item, scene in zip(items, scenes, strict=False):

@@ -59,4 +59,10 @@ def get_plan() -> list[Grid]:
             },
         },
     )
-    return [[stage_1], [layer], [projector], [data], [tower]]
+    answer = Factor(
+        "answer",
+        {"first": {}, "after its reasoning": {"scenes.reasoning": "before"}},
+        better="after its reasoning",
+        source=_LLAVA,
+    )
+    return [[stage_1], [layer], [projector], [data], [tower], [answer]]

@@ -14,8 +14,10 @@ from llava_jax.instruct.facts.image import Fact
 from llava_jax.instruct.nouns import NUMBERS
 from llava_jax.instruct.scene import Scene
 from llava_jax.instruct.teacher import wording
+from llava_jax.instruct.teacher.reasoning import REASONINGS, Reasoned
 
-Figure = Literal["presence", "position", "kind", "count", "caption"]
+Figure = Literal["presence", "position", "kind", "count", "reasoning", "caption"]
+_DRAWS = 4  # of each reasoning in a scene, to choose from
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Probe:
     truth: the right words: ("yes",), ("apple",), ("three",); for a caption, every label there is.
     choices: all words that could be an answer, and that the scorer looks for.
     given: words of the question that an answer may repeat without claiming them.
+    cue: a word that only the sentences hold that are to be read; "" reads all of the answer.
     """
 
     scene: str
@@ -35,10 +38,12 @@ class Probe:
     truth: tuple[str, ...]
     choices: tuple[str, ...]
     given: tuple[str, ...] = ()
+    cue: str = ""
 
 
 def make_probes(scenes: Sequence[Scene], seed: int) -> list[Probe]:
-    """Two presence questions, a caption, and where the scene has one: position, kind, count.
+    """Two presence questions, a caption, and where the scene has one: position, kind, count,
+    reasoning.
 
     Presence is half yes, half no in every scene; absent labels are drawn as often as they are
     present elsewhere, so that a label alone tells nothing. Each other figure takes, in each scene,
@@ -71,7 +76,7 @@ def make_probes(scenes: Sequence[Scene], seed: int) -> list[Probe]:
                 probes.append(_probe(scene, figure, fact, answers_of.get(fact.form, labels), rng))
         if scene.entities:
             probes.append(_caption_probe(scene, labels, rng))
-    return probes
+    return probes + _reasoning_probes(scenes, labels, rng)
 
 
 def contrasting_positions(scene: Scene) -> list[Fact]:
@@ -121,6 +126,35 @@ def _caption_probe(scene: Scene, labels: tuple[str, ...], rng: random.Random) ->
     question = rng.choice(wording.CAPTION_QUESTIONS)
     truth = tuple(sorted(_labels(scene)))
     return Probe(scene.id, scene.image, "caption", "caption", question, truth, labels)
+
+
+def _reasoning_probes(
+    scenes: Sequence[Scene], labels: tuple[str, ...], rng: random.Random
+) -> list[Probe]:
+    """One a scene: that whose right choice was asked least so far, and of two choices never the
+    one that is ahead: no habit is of use. In "the dog or the cat?" they are the first and second.
+    """
+    asked: Counter[tuple[str, int]] = Counter()
+    probes = []
+    for scene in scenes:
+        possible = {}
+        for form in [*REASONINGS] * _DRAWS:
+            if reasoned := REASONINGS[form](scene, rng):
+                options = reasoned.options
+                right = options.index(reasoned.truth) if options else 0
+                if len(options) != 2 or asked[form, right] <= asked[form, 1 - right]:
+                    possible[form, right] = reasoned
+        if possible:
+            rarest = min(possible, key=lambda choice: asked[choice])
+            asked[rarest] += 1
+            probes.append(_reasoning_probe(scene, rarest[0], possible[rarest], labels))
+    return probes
+
+
+def _reasoning_probe(scene: Scene, form: str, reasoned: Reasoned, labels: tuple[str, ...]) -> Probe:
+    truth, choices = (reasoned.truth,), reasoned.options or labels
+    question, cue = reasoned.question, reasoned.cue
+    return Probe(scene.id, scene.image, "reasoning", form, question, truth, choices, cue=cue)
 
 
 def _labels(scene: Scene) -> set[str]:

@@ -28,6 +28,7 @@ FIGURES: dict[str, tuple[Figure, Callable[[Verdict], int], Callable[[Verdict], i
     "position": ("position", lambda v: v.correct, lambda v: 1),
     "kind": ("kind", lambda v: v.correct, lambda v: 1),
     "count": ("count", lambda v: v.correct, lambda v: 1),
+    "reasoning": ("reasoning", lambda v: v.correct, lambda v: 1),
     "caption_precision": ("caption", lambda v: v.hits, lambda v: len(v.claimed)),
     "caption_recall": ("caption", lambda v: v.hits, lambda v: len(v.truth)),
 }

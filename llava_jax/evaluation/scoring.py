@@ -52,7 +52,13 @@ class Verdict:
 def score(probe: Probe, answer: str) -> Verdict:
     """Presence is read from the first word and a count from its first number; the rest from all
     choices named anywhere: naming a second thing besides the right one is wrong.
+
+    Where the probe has a cue, only the sentences with it are read, wherever they stand: so an
+    answer is the same before its reasoning and after it.
     """
+    if probe.cue:
+        cue = re.compile(rf"\b{probe.cue}\b", re.IGNORECASE)
+        answer = " ".join(said for said in re.split(r"[.!?:;]", answer) if cue.search(said))
     if probe.figure == "presence":
         claimed = words_in(first_word(answer), probe.choices)
     elif probe.figure == "count":

@@ -32,4 +32,5 @@ def make_scene_data(recipe: Recipe, workdir: Path) -> None:
         return
     scenes = read_whole(files)
     write_json(captions, caption_records(scenes, "caption", recipe.seed))
-    write_json(instructions, instruction_records(scenes, RuleTeacher(), SHARES, recipe.seed))
+    teacher = RuleTeacher(reasoning=wanted.reasoning)
+    write_json(instructions, instruction_records(scenes, teacher, SHARES, recipe.seed))

@@ -37,13 +37,12 @@ def constant(text: str) -> Answerer:
 
 def oracle(probes: list[Probe]) -> Answerer:
     """Knows each truth by the image (which tells its id in red) and the question."""
-    truths = {(probe.scene, probe.question): probe.truth for probe in probes}
+    truths = {(p.scene, p.question): f"{' and '.join(p.truth)} {p.cue}" for p in probes}
 
     def answer(images: list[Image.Image], prompts: list[str]) -> list[str]:
         pixels = [image.getpixel((8, 8)) for image in images]
         ids = [str(round(red / 3)) if green < 9 else "blind" for red, green, _ in pixels]
-        found = [truths.get(key) for key in zip(ids, prompts, strict=True)]
-        return [" and ".join(truth) if truth else "I cannot see." for truth in found]
+        return [truths.get(key, "I cannot see.") for key in zip(ids, prompts, strict=True)]
 
     return answer
 

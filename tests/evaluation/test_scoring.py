@@ -1,9 +1,12 @@
+import random
+
 import pytest
 
 from llava_jax.evaluation.probes import Figure, Probe
 from llava_jax.evaluation.scoring import score, words_in
 from llava_jax.instruct.importers.openmoji_kinds import KINDS
 from llava_jax.instruct.nouns import NUMBERS
+from llava_jax.instruct.teacher.reasoning import REASONINGS, Place
 from tests.instruct.drawn import drawn_scenes
 
 LABELS = ("dog", "hot dog", "bus", "bicycle", "person", "wine glass", "tv", "fish", "cat")
@@ -59,6 +62,41 @@ def test_counts(answer: str, correct: bool, parsed: bool) -> None:
 def test_positions(answer: str, correct: bool, parsed: bool) -> None:
     verdict = score(probe("position", "bicycle", LABELS, given="dog"), answer)
     assert (verdict.correct, verdict.parsed) == (correct, parsed)
+
+
+REASONS = "The dog is to the left of the cat."
+
+
+@pytest.mark.parametrize(
+    ("answer", "correct", "parsed"),
+    [
+        (f"The ant reaches the dog first. {REASONS}", True, True),
+        (f"{REASONS} The ant reaches the dog first.", True, True),
+        (f"{REASONS} The ant reaches the cat first.", False, True),
+        ("The ant reaches the dog or the cat first.", False, True),
+        ("It reaches it first: the dog.", False, False),
+        (REASONS, False, False),  # cut off before the answer
+    ],
+)
+def test_reasonings_are_read_where_they_say_the_answer(
+    answer: str, correct: bool, parsed: bool
+) -> None:
+    asked = Probe("1", "1.jpg", "reasoning", "", "?", ("dog",), ("cat", "dog"), cue="first")
+    verdict = score(asked, answer)
+    assert (verdict.correct, verdict.parsed) == (correct, parsed)
+
+
+@pytest.mark.parametrize("place", ["after", "before"])
+def test_the_teachers_reasonings_are_right_in_both_orders(place: Place) -> None:
+    labels = tuple(KINDS)
+    for scene in drawn_scenes(60):
+        for form, ask in REASONINGS.items():
+            if found := ask(scene, random.Random(0)):
+                choices = found.options or labels
+                asked = Probe(
+                    "1", "1.jpg", "reasoning", form, "?", (found.truth,), choices, cue=found.cue
+                )
+                assert score(asked, found.turn(place).answer).correct, found
 
 
 def test_captions_count_hits() -> None:

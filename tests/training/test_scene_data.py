@@ -1,5 +1,6 @@
 """What a recipe that draws its own data finds in its folder."""
 
+import json
 from itertools import combinations
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from llava_jax.config import Recipe, new_recipe, parse
 from llava_jax.data.records import LlavaJson
+from llava_jax.errors import UserError
 from llava_jax.instruct.importers import openmoji
 from llava_jax.instruct.importers.coco import CocoFiles, read_whole
 from llava_jax.instruct.scene import Scene
@@ -25,7 +27,7 @@ def rectangles_for_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(openmoji, "load_sprites", lambda font, style: rectangles(style))
 
 
-def recipe(**scenes: int) -> Recipe:
+def recipe(**scenes: int | str) -> Recipe:
     config = new_recipe("align")
     config.scenes.update({"train": TRAIN, "held_out": HELD_OUT, "size": 64, **scenes})
     return parse(config)
@@ -66,6 +68,18 @@ def test_records_are_written_from_the_training_scenes_alone(tmp_path: Path):
     for record in [*captions, *instructions]:
         assert [image.load().size for image in record.images] == [(64, 64)]
         assert record.conversations[0]["value"].startswith("<image>\n")
+
+
+def test_the_order_of_reasoning_and_answer_is_the_recipes(tmp_path: Path):
+    said = {}
+    for place in ("after", "before"):
+        make_scene_data(recipe(reasoning=place), tmp_path / place)
+        said[place] = (tmp_path / place / "data" / "instructions.json").read_text()
+    records = [json.loads(text) for text in said.values()]
+    differing = {a["id"] for a, b in zip(*records, strict=True) if a != b}
+    assert differing and all(id.endswith("-complex") for id in differing)
+    with pytest.raises(UserError, match=r"config.scenes.reasoning must be one of"):
+        recipe(reasoning="never")
 
 
 def test_a_second_call_leaves_what_exists_and_makes_what_is_missing(tmp_path: Path):

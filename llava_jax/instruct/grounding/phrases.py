@@ -189,7 +189,8 @@ def _opening(run: Sequence[str], before: Sequence[str]) -> tuple[str, Quantity |
     exact = not some and _MORE.isdisjoint(run) and list(before) not in _AT_LEAST
     if numbers:
         return determiner, Quantity(numbers[-1], exact)
-    if vague := [_VAGUE[word] for word in run if word in _VAGUE]:
+    vague = [_VAGUE[word] for word in run if word in _VAGUE]
+    if vague and list(before[-1:]) != ["as"]:  # "as many dogs as cats" may be one of each
         return determiner, Quantity(vague[-1], exact=False)
     if determiner == "both":
         return determiner, Quantity(2, exact)

@@ -14,7 +14,7 @@ from llava_jax.instruct.facts.image import Fact
 from llava_jax.instruct.nouns import inventory, noun, sentence
 from llava_jax.instruct.scene import Box, Modality, Scene
 from llava_jax.instruct.teacher import embodied, space, video, wording
-from llava_jax.instruct.teacher.reasoning import REASONINGS
+from llava_jax.instruct.teacher.reasoning import REASONINGS, Place
 from llava_jax.instruct.turns import Request, Response, Turn
 
 # How many turns of each sort a conversation has, where the scene offers them.
@@ -39,9 +39,13 @@ WRITERS: dict[Modality, dict[str, Callable[[Scene, random.Random], list[Turn]]]]
 
 @dataclass(frozen=True)
 class RuleTeacher:
-    """`conversation`: how many turns of each sort, a key of TURNS."""
+    """`conversation`: how many turns of each sort, a key of TURNS.
+
+    reasoning: whether that of an image's complex response comes after its answer or before it.
+    """
 
     conversation: Mapping[str, int] = field(default_factory=lambda: dict(CONVERSATION))
+    reasoning: Place = "after"
     name: ClassVar[str] = "rules"
 
     def __post_init__(self) -> None:
@@ -63,7 +67,7 @@ class RuleTeacher:
         if response == "detail":
             return detail(scene, rng)
         if response == "complex":
-            return complex_reasoning(scene, rng)
+            return complex_reasoning(scene, rng, self.reasoning)
         turns = [t for sort, n in self.conversation.items() for t in TURNS[sort](scene, rng, n)]
         rng.shuffle(turns)
         return turns
@@ -165,7 +169,7 @@ def place(box: Box) -> str:
     return f"on the {across}" if across else "in the middle"
 
 
-def complex_reasoning(scene: Scene, rng: random.Random) -> list[Turn]:
+def complex_reasoning(scene: Scene, rng: random.Random, place: Place) -> list[Turn]:
     """One question whose answer takes a step beyond looking, of those that the scene allows."""
-    possible = [turn for reason in REASONINGS if (turn := reason(scene, rng))]
-    return [rng.choice(possible)] if possible else []
+    possible = [reasoned for ask in REASONINGS.values() if (reasoned := ask(scene, rng))]
+    return [rng.choice(possible).turn(place)] if possible else []

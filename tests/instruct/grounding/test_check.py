@@ -9,24 +9,37 @@ from corrupted_scenes import CORRUPTIONS, Corruption
 from llava_jax.instruct.grounding.check import RULES, check, verdict
 from llava_jax.instruct.grounding.finding import Finding, Span
 from llava_jax.instruct.scene import Scene
+from llava_jax.instruct.teacher.reasoning import REASONINGS, Place
 from llava_jax.instruct.teacher.rules import TURNS, RuleTeacher
 from llava_jax.instruct.turns import RESPONSES, Turn
 from tests.instruct.drawn import drawn_scenes
 
 SCENES = drawn_scenes(30)
 TEACHER = RuleTeacher(dict.fromkeys(TURNS, 2))
+REASONING_FIRST = RuleTeacher(dict.fromkeys(TURNS, 2), reasoning="before")
 
 
-def responses() -> list[tuple[Scene, list[Turn]]]:
+def responses(teacher: RuleTeacher = TEACHER) -> list[tuple[Scene, list[Turn]]]:
     return [
-        (scene, TEACHER.turns(scene, kind, 0)) for scene in SCENES for kind in RESPONSES["image"]
+        (scene, teacher.turns(scene, kind, 0)) for scene in SCENES for kind in RESPONSES["image"]
     ]
 
 
-def test_what_the_rule_teacher_writes_never_fails() -> None:
-    for scene, turns in responses():
+@pytest.mark.parametrize("teacher", [TEACHER, REASONING_FIRST], ids=["answer", "reasoning"])
+def test_what_the_rule_teacher_writes_never_fails(teacher: RuleTeacher) -> None:
+    for scene, turns in responses(teacher):
         wrong = [f for f in check(scene, turns) if f.verdict in ("fail", "warn")]
         assert not wrong, (wrong, turns)
+
+
+@pytest.mark.parametrize("place", ["after", "before"])
+def test_no_reasoning_ever_fails(place: Place) -> None:
+    for scene in SCENES:
+        for ask in REASONINGS.values():
+            if reasoned := ask(scene, random.Random(0)):
+                turn = reasoned.turn(place)
+                wrong = [f for f in check(scene, [turn]) if f.verdict in ("fail", "warn")]
+                assert not wrong, (wrong, turn)
 
 
 def test_every_turn_of_its_conversations_is_judged() -> None:

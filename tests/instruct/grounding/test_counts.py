@@ -29,6 +29,7 @@ from tests.instruct.grounding.coco_scene import judged, with_crowd
         ("There are two drivers.", "unknown"),
         ("Two slices of pizza lie there.", ""),
         ("Three dogs could come.", ""),
+        ("No, there are as many dogs as cats.", ""),
     ],
 )
 def test_counts(claim: str, verdict: str) -> None:

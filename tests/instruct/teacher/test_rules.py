@@ -140,6 +140,16 @@ def test_the_same_seed_writes_the_same_and_another_seed_something_else() -> None
         assert len({tuple(TEACHER.turns(scene, response, seed)) for seed in range(20)}) > 1
 
 
+def test_only_the_order_of_a_reasoning_and_its_answer_changes() -> None:
+    other = RuleTeacher(reasoning="before")
+    for scene in drawn_scenes(20):
+        for response in ("conversation", "detail"):
+            assert other.turns(scene, response, 0) == TEACHER.turns(scene, response, 0)
+        (after,), (before,) = (t.turns(scene, "complex", 0) for t in (TEACHER, other))
+        assert after.question == before.question and after.answer != before.answer
+        assert sorted(after.answer.split()) == sorted(before.answer.split())
+
+
 def test_unknown_turns_are_refused() -> None:
     with pytest.raises(ValueError, match="poetry"):
         RuleTeacher({"poetry": 1})
