@@ -8,4 +8,5 @@ export JAX_PLATFORMS=cpu
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 .venv/bin/mypy
-exec .venv/bin/python -m pytest "$@"
+# One process a core; the tests of a file share what they compile.
+exec .venv/bin/python -m pytest --numprocesses=2 --dist=loadfile "$@"
