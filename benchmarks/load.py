@@ -5,8 +5,8 @@
 Starts launch/serve.py as its users do, asks every valid request once alone, then lets all clients
 ask again and again. Promised, or the exit code is 1: every valid request has the answer that it had
 alone, every bad one its 4xx, nobody a 5xx or a line that is cut; whom there is no room for is told
-to wait (429 with Retry-After), and does; after the first fifth of the time, memory grows by no more
-than 5%; SIGTERM, with all clients at work, loses nobody who was let in, and the server exits with 0.
+to wait (429 with Retry-After), and does; after the first fifth of the time, memory grows by at most
+5%; SIGTERM, with all clients at work, loses nobody who was let in, and the server exits with 0.
 Writes the figures, a plot of memory and queue beside them, and what the server said of errors.
 """
 
@@ -102,9 +102,7 @@ async def measure(server: subprocess.Popen[str], model: str, url: str) -> dict[s
         "requests": clients.outcomes,
         "failures": clients.failures,
         "latency": {name: quantiles(took) for name, took in clients.seconds.items()},
-        "tokens_per_second": round(
-            (samples[-1].tokens - samples[0].tokens) / samples[-1].seconds, 1
-        ),
+        "tokens_per_second": round((last.tokens - first.tokens) / last.seconds, 1),
         "memory_growth": round(growth(samples), 4),
         "stop": {"answers_under_way": last.active + last.queue, "exit_code": code},
         "samples": samples,
