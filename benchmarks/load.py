@@ -167,7 +167,7 @@ def plot(report: dict[str, Any], path: Path) -> None:
     figure, (memory, work) = plt.subplots(2, sharex=True, figsize=(8, 5), layout="constrained")
     memory.axvspan(0, _WARM_UP * seconds[-1], color="0.92", label="warm-up")
     memory.plot(seconds, [s.rss / 2**20 for s in samples])
-    memory.set(ylabel="resident memory, MiB", ylim=(0, None))
+    memory.set(ylabel="resident memory, MiB", ylim=(0, 1.1 * max(s.rss for s in samples) / 2**20))
     memory.legend(loc="lower right")
     work.plot(seconds, [s.queue for s in samples], label="answers that wait")
     work.plot(seconds, [s.active for s in samples], label="answers that grow")

@@ -11,7 +11,7 @@ import httpx2
 from load_requests import Gone, Kind, answer_of
 
 _HEADERS = {"Content-Type": "application/json"}
-_PATIENCE = 180.0  # seconds without a byte from the server, until that is a failure
+_PATIENCE = 600.0  # seconds without a byte from the server, until that is a failure
 _KEPT_FAILURES = 50
 
 # What may become of a request; anything else is a failure.

@@ -9,7 +9,7 @@ from load_requests import make_kinds
 
 from tests.serving.live import MODEL, Live, served
 
-SLOW = ("body byte by byte", "body that stops")
+SLOW = ("body in drops", "body that stops")
 
 
 async def crowd(live: Live, clients: int, right: int, but: tuple[str, ...]) -> Clients:
