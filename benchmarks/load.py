@@ -65,7 +65,9 @@ def main() -> None:
             server.kill()
     report["tracebacks"] = out.with_suffix(".log").read_text().count("Traceback")
     broken = broken_promises(report)
-    out.write_text(json.dumps({"broken": broken} | report, indent=1) + "\n")
+    samples = [sample._asdict() for sample in report["samples"]]
+    written = {"broken": broken} | report | {"samples": samples}
+    out.write_text(json.dumps(written, indent=1) + "\n")
     plot(report, out.with_suffix(".png"))
     show(report)
     if broken:
@@ -93,7 +95,7 @@ async def measure(server: subprocess.Popen[str], model: str, url: str) -> dict[s
         clients.server_stops()
         server.send_signal(signal.SIGTERM)
         await running
-        code = await asyncio.to_thread(server.wait, _EXIT_SECONDS)
+        code = await asyncio.to_thread(exit_code, server)
     first, last = samples[0], samples[-1]
     return {
         "clients": _CLIENTS.value,
@@ -107,6 +109,14 @@ async def measure(server: subprocess.Popen[str], model: str, url: str) -> dict[s
         "stop": {"answers_under_way": last.active + last.queue, "exit_code": code},
         "samples": samples,
     }
+
+
+def exit_code(server: subprocess.Popen[str]) -> int | None:
+    """None where it does not end."""
+    try:
+        return server.wait(_EXIT_SECONDS)
+    except subprocess.TimeoutExpired:
+        return None
 
 
 async def watch(
