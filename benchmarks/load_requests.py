@@ -93,7 +93,7 @@ def _wrong(model: str) -> list[Kind]:
     bomb = _image_part(_promised_png(LONGEST_SIDE, LONGEST_SIDE))
     together = [_image_part(_promised_png(7000, 7000))] * 3
     types = [{"n": "1"}, {"max_tokens": 1.5}, {"messages": 3}, {"temperature": True}]
-    many, much = [small] * (MOST_IMAGES + 1), "word " * 100_000
+    many, much = [small] * (MOST_IMAGES + 1), "word " * 200_000
     oversized = [b" " * (LARGEST_BODY + 1)]
     return [
         Kind("malformed JSON", 4, [b"{", b'{"model":', b"\xff\xfe", b"[" * 10_000], 400),
@@ -107,7 +107,7 @@ def _wrong(model: str) -> list[Kind]:
         Kind("images of too many pixels", 2, [_body(model, together)], 400),
         Kind("damaged image", 2, [_body(model, [_image_part(b"\x89PNG\r\n\x1a\nno")])], 400),
         Kind("too many images", 2, [_body(model, many)], 400),
-        Kind("prompt too long", 2, [_body(model, much), _body(model, much[:30_000])], 400),
+        Kind("prompt too long", 2, [_body(model, much), _body(model, much[:100_000])], 400),
     ]
 
 
