@@ -50,6 +50,16 @@ def failed() -> ApiError:
     return ApiError(500, "The server had an error while processing your request.")
 
 
+def busy() -> ApiError:
+    """For one that there is no room for now."""
+    return ApiError(
+        429,
+        "The server is answering as many requests as it can: try again later.",
+        code="rate_limit_exceeded",
+        headers={"Retry-After": "1"},
+    )
+
+
 def from_http(error: HTTPException) -> ApiError:
     """An error of the framework's, such as an unknown path, in our shape."""
     return ApiError(error.status_code, str(error.detail), headers=error.headers)

@@ -3,13 +3,13 @@
 import asyncio
 import base64
 import secrets
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from fastapi.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from llava_jax.serving.errors import ApiError
+from llava_jax.serving.errors import ApiError, busy
 from llava_jax.serving.service import Service
 
 API = "/v1/"
@@ -17,6 +17,7 @@ CHAT = "/v1/chat/completions"
 HEALTH = "/health"
 PAGE = "/chat"
 LARGEST_BODY = 20 * 2**20  # bytes
+MOST_BODIES = 16 * LARGEST_BODY  # bytes of all requests that arrive or are being answered
 BODY_SECONDS = 30.0  # for a request's whole body to arrive
 SEND_SECONDS = 60.0  # for a client to take a piece of its answer
 _LINGER_SECONDS = 5.0  # for what is still being sent to one who is refused
@@ -32,6 +33,7 @@ class Gate:
     def __init__(self, app: ASGIApp, service: Service, api_key: str):
         """api_key: "" for none."""
         self._app, self._service, self._key = app, service, api_key.encode()
+        self._held = 0  # bytes of bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] == HEALTH:
@@ -67,9 +69,21 @@ class Gate:
     async def _guarded(self, scope: Scope, exchange: "_Exchange") -> None:
         if scope["path"] == CHAT:
             self._service.worker.check_room()  # before a body is read that nobody has time for
-        body = await exchange.body(Headers(scope=scope).get("content-length", ""))
-        if body is not None:
-            await exchange.while_connected(self._app(scope, _of_body(body), exchange.send))
+        held = 0
+
+        def hold(count: int) -> None:
+            nonlocal held
+            if self._held + count > MOST_BODIES:
+                raise busy()
+            held += count
+            self._held += count
+
+        try:
+            body = await exchange.body(Headers(scope=scope).get("content-length", ""), hold)
+            if body is not None:
+                await exchange.while_connected(self._app(scope, _of_body(body), exchange.send))
+        finally:
+            self._held -= held
 
 
 class _Exchange:
@@ -82,11 +96,13 @@ class _Exchange:
         self._watch: asyncio.Task | None = None
         self.status = 0
 
-    async def body(self, length: str) -> bytes | None:
-        """The whole body; None for a client that left. length: as its header says.
+    async def body(self, length: str, hold: Callable[[int], None]) -> bytes | None:
+        """The whole body; None for a client that left.
+
+        length: as its header says. hold: told of the bytes that each piece adds.
 
         Raises:
-          ApiError: 413 or 408.
+          ApiError: 413 or 408, and what `hold` raises.
         """
         too_large = ApiError(413, f"The body of a request may have {LARGEST_BODY} bytes.")
         if length.isdecimal() and int(length) > LARGEST_BODY:
@@ -95,7 +111,9 @@ class _Exchange:
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 while self._more:
-                    body += await self._next()
+                    piece = await self._next()
+                    hold(len(piece))
+                    body += piece
                     if len(body) > LARGEST_BODY:
                         raise too_large
         except TimeoutError:

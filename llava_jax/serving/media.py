@@ -3,6 +3,7 @@
 import base64
 import binascii
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -14,6 +15,7 @@ from llava_jax.serving.remote_images import RemoteImages
 
 LARGEST_IMAGE = 10 * 2**20  # bytes
 MOST_PIXELS = 50_000_000
+MOST_PIXELS_TOGETHER = 100_000_000  # of all images of a request: what decoding them may take
 LONGEST_SIDE = 16384
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 
@@ -33,26 +35,36 @@ class Media:
     folder: Path | None = None
     remote: RemoteImages | None = None
 
-    async def read(self, url: str) -> bytes:
-        """The bytes of an image that may be decoded.
+    async def read_all(self, urls: Sequence[str]) -> list[bytes]:
+        """The bytes of a request's images.
 
         Raises:
-          ApiError: 400 for anything else.
+          ApiError: 400 for one that may not be decoded, or for too many pixels in all.
         """
+        images, pixels = [], 0
+        for url in urls:
+            images.append(await self._read(url))
+            pixels += check_header(images[-1])
+            if pixels > MOST_PIXELS_TOGETHER:
+                raise refused(
+                    f"The images of a request may have {MOST_PIXELS_TOGETHER} pixels together: "
+                    "send smaller or fewer ones."
+                )
+        return images
+
+    async def _read(self, url: str) -> bytes:
         match url.partition(":")[0].lower():
             case "data":
-                data = _from_data_uri(url)
+                return _from_data_uri(url)
             case "file" if self.folder is not None:
-                data = _from_file(url, self.folder)
+                return _from_file(url, self.folder)
             case "http" | "https" if self.remote is not None:
-                data = await self.remote.fetch(url, LARGEST_IMAGE)
+                return await self.remote.fetch(url, LARGEST_IMAGE)
             case _:
                 raise refused(
                     "This server takes no images from such addresses: send it as a data URI.",
                     "invalid_image_url",
                 )
-        check_header(data)
-        return data
 
 
 def _from_data_uri(uri: str) -> bytes:
@@ -82,8 +94,8 @@ def _from_file(url: str, folder: Path) -> bytes:
     raise refused("There is no such image file that this server may read.", "invalid_image_url")
 
 
-def check_header(data: bytes) -> None:
-    """Looks at what an image says of itself; nothing is decoded.
+def check_header(data: bytes) -> int:
+    """How many pixels an image says to have; nothing is decoded.
 
     Raises:
       ApiError: 400 for one that is too large, animated, or of no format that is read.
@@ -109,6 +121,7 @@ def check_header(data: bytes) -> None:
         )
     if animated:
         raise refused("An image is animated: give a single frame.")
+    return size[0] * size[1]
 
 
 def _too_big(width: int, height: int) -> bool:

@@ -12,6 +12,7 @@ from llava_jax.errors import UserError
 from llava_jax.serving.service import Service
 
 _LARGEST_HEAD = 2**16  # bytes of a request's line and headers
+_IDLE_SECONDS = 30  # more than clients keep an idle line (5): none is closed as it is used again
 _STRAGGLERS_SECONDS = 5  # for open pages, which never hang up, once all have their answers
 
 
@@ -48,6 +49,7 @@ class Server(uvicorn.Server):
             app,
             http="h11",
             ws="none",
+            timeout_keep_alive=_IDLE_SECONDS,
             timeout_graceful_shutdown=_STRAGGLERS_SECONDS,
             log_level="warning",
             access_log=False,

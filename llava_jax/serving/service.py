@@ -81,7 +81,7 @@ class Service:
         arrived = time.monotonic()
         self.check_model(asked.model)
         with self.worker.place():
-            images = [await self.media.read(url) for url in image_urls(asked)]
+            images = await self.media.read_all(image_urls(asked))
             longest = self.engine.config.language.max_length
             request = to_request(asked, images, longest)
             loop = asyncio.get_running_loop()

@@ -9,7 +9,7 @@ from queue import SimpleQueue
 
 from llava_jax.inference.answers import Writing
 from llava_jax.inference.scheduler import Scheduler
-from llava_jax.serving.errors import ApiError, failed
+from llava_jax.serving.errors import busy, failed
 
 Notify = Callable[[Writing | None], None]
 
@@ -34,12 +34,7 @@ class Worker:
         if self.failed:
             raise failed()
         if self._taken >= self._places:
-            raise ApiError(
-                429,
-                "The server is answering as many requests as it can: try again later.",
-                code="rate_limit_exceeded",
-                headers={"Retry-After": "1"},
-            )
+            raise busy()
 
     @contextmanager
     def place(self) -> Iterator[None]:

@@ -180,6 +180,12 @@ def test_what_an_answer_carries_can_be_sent_back(live: Live):
     assert got.usage.prompt_tokens > first.usage.prompt_tokens
 
 
+def test_an_idle_line_is_given_up_by_the_client_first(live: Live):
+    """Else a request may be sent on a line that the server is just closing."""
+    kept = openai.DEFAULT_CONNECTION_LIMITS.keepalive_expiry
+    assert kept is not None and kept < live.server.config.timeout_keep_alive
+
+
 def test_models_are_listed(live: Live):
     (model,) = live.client().models.list().data
     assert (model.id, model.object) == (MODEL, "model")

@@ -19,7 +19,8 @@ PNG = encoded(tiny.picture(1))
 
 
 def read(url: str, media: Media | None = None) -> bytes:
-    return asyncio.run((media or Media()).read(url))
+    (image,) = asyncio.run((media or Media()).read_all([url]))
+    return image
 
 
 def refusal(url: str, media: Media | None = None) -> str:
@@ -84,6 +85,13 @@ def test_what_is_no_image(url: str):
 @pytest.mark.parametrize(("width", "height"), [(16385, 1), (1, 16385), (10_000, 5001), (2**20, 9)])
 def test_promises_of_too_many_pixels(make, width: int, height: int):
     assert "pixels" in refusal(data_uri(make(width, height)))
+
+
+def test_too_many_pixels_together():
+    most = [data_uri(png(10_000, 5000))] * 2
+    assert len(asyncio.run(Media().read_all(most))) == 2
+    with pytest.raises(ApiError, match=r"100000000 pixels together: send smaller or fewer"):
+        asyncio.run(Media().read_all([*most, data_uri(PNG)]))
 
 
 @pytest.mark.parametrize("lossless", [False, True])

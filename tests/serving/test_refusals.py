@@ -2,6 +2,7 @@
 
 import socket
 import time
+from collections.abc import Callable
 from typing import Any
 
 import httpx2
@@ -164,6 +165,27 @@ def test_a_body_too_large(live: Live, monkeypatch: pytest.MonkeyPatch):
         assert client.post(CHAT, json=body()).status_code == 200
 
 
+def test_bodies_that_are_too_many(live: Live, monkeypatch: pytest.MonkeyPatch):
+    """However many clients send, what they send fits into memory."""
+    monkeypatch.setattr(gate, "MOST_BODIES", 1000)
+    address = httpx2.URL(live.url)
+    with live.http() as client:
+        with socket.create_connection((address.host, address.port), timeout=20) as stalled:
+            head = f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nContent-Length: 2000\r\n\r\n"
+            stalled.sendall(head.encode() + b" " * 990)
+            until(lambda: client.post(CHAT, json=body()).status_code == 429)
+            refused = client.post(CHAT, json=body())
+            assert refused.headers["retry-after"] == "1" and error_of(refused)
+        until(lambda: client.post(CHAT, json=body()).status_code == 200)
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_a_body_that_does_not_come(live: Live, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(gate, "BODY_SECONDS", 0.3)
     monkeypatch.setattr(gate, "_LINGER_SECONDS", 0.1)
@@ -198,10 +220,7 @@ def test_a_client_that_leaves_frees_its_slot(
                     while True:
                         next(response.iter_raw())
                         client_gone(response)
-    deadline = time.monotonic() + 20
-    while live.service.busy or live.scheduler.active or live.scheduler.waiting:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: not (live.service.busy or live.scheduler.active or live.scheduler.waiting))
     assert live.service.worker._taken == 0 and not live.service.worker._followers
     assert live.service.metrics._written._value.get() - written < 100
 
@@ -233,9 +252,7 @@ def test_a_full_queue(live: Live, monkeypatch: pytest.MonkeyPatch):
             assert refused.status_code == 429 and refused.headers["retry-after"] == "1"
             assert error_of(refused)["code"] == "rate_limit_exceeded"
             assert client.get("/health").status_code == 200
-        deadline = time.monotonic() + 20
-        while client.post(CHAT, json=body()).status_code == 429:
-            assert time.monotonic() < deadline
+        until(lambda: client.post(CHAT, json=body()).status_code != 429)
         assert client.post(CHAT, json=body()).status_code == 200
 
 

@@ -155,7 +155,7 @@ def test_the_address_that_was_checked_is_dialled_under_its_own_name():
 def test_images_come_through_the_api_s_door():
     with site(a_com=[[PUBLIC]]) as (web, _):
         allowed = Media(remote=RemoteImages(web.resolve, web))
-        assert asyncio.run(allowed.read("http://a.com/cat.png")) == PNG
+        assert asyncio.run(allowed.read_all(["http://a.com/cat.png"])) == [PNG]
 
 
 @pytest.mark.parametrize(
