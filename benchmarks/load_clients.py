@@ -86,8 +86,10 @@ class Clients:
         except Gone:
             return LEFT
         except httpx2.TransportError as error:
-            late = begun > self._stopping and not let_in
-            return CLOSED if late else f"dropped, {error!r}"
+            stopping = self._stopping < float("inf")
+            # One whose body never comes whole is not let in either.
+            refused = begun > self._stopping or (stopping and kind.status == 408)
+            return CLOSED if refused and not let_in else f"dropped, {error!r}"
         except (ValueError, KeyError) as error:
             return f"no answer of the API, {error!r}"
         if outcome == RIGHT and kind.status == 200:

@@ -145,6 +145,8 @@ class Scheduler:
                 break
             self._read_piece(self._reading)
         decoding = self._decode()
+        if not decoding:  # or the pieces of a long prompt would all be on the device at once
+            jax.block_until_ready(self._cache)
         while len(self._news) > decoding:
             self._deliver(self._news.popleft())
         return bool(decoding or self._reading or self._waiting)

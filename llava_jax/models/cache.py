@@ -170,7 +170,7 @@ def attend_cached(
     if compute.native and new == 1 and native.attends(head_dim, layer.length):
         queries = q.reshape(batch, kv_heads, group, head_dim)
         out = native.attention(queries, k, v, layer.arrays, layer.number or 0, start)
-        return out.reshape(q.shape).astype(compute.dtype)
+        return out.reshape(q.shape)
     # Queries of a key's head, one group after another, are rows of one product.
     q = q.reshape(batch, new, kv_heads, group, head_dim).transpose(0, 2, 3, 1, 4)
     q = q.reshape(batch, kv_heads, group * new, head_dim)

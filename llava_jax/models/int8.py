@@ -4,7 +4,7 @@ Each output of a kernel has its own scale, and so has each row that is multiplie
 rounded on the way: the products are of integers, their sums exact.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -56,17 +56,21 @@ def declare(
 
 
 def product(
-    x: Float[Array, "*batch in"], weights: Weights, outputs: int, compute: Compute
-) -> Float32[Array, "*batch out"]:
-    """x times the weights, whose outputs lie on that axis."""
+    x: Float[Array, "*batch in"],
+    weights: Weights,
+    outputs: int,
+    compute: Compute,
+    dtype: Any = jnp.float32,
+) -> Float[Array, "*batch out"]:
+    """x times the weights, whose outputs lie on that axis; dtype: of the result."""
     rows = x.reshape(-1, x.shape[-1])
     if weights.values.dtype == jnp.uint8:
-        y = native.int8_product(rows, *weights)
+        y = native.int8_product(rows, *weights, dtype)
     elif compute.platform == "cpu" and len(rows) == 1:
         y = _product(cpu.two_rows(rows), weights, outputs)[:1]
     else:
         y = _product(rows, weights, outputs)
-    return y.reshape(*x.shape[:-1], -1)
+    return y.reshape(*x.shape[:-1], -1).astype(dtype)
 
 
 def _product(x: Array, weights: Weights, outputs: int) -> Array:

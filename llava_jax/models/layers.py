@@ -37,7 +37,7 @@ class Dense(nn.Module):
         shape = (x.shape[-1], self.features)
         if self.compute.int8_weights:
             weights = int8.declare(self, "kernel", shape, int8.KERNEL, self.compute)
-            y = int8.product(x, weights, int8.KERNEL, self.compute).astype(self.compute.dtype)
+            y = int8.product(x, weights, int8.KERNEL, self.compute, self.compute.dtype)
         else:
             kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
             y = product(x, kernel, self.compute)

@@ -50,6 +50,8 @@ def test_our_product_is_that_of_xla(dtype: Any, rows: int):
     ours = jax.jit(lambda x: int8.product(x, packed, int8.KERNEL, PLAIN))(x)
     xla = int8.product(x, plain, int8.KERNEL, PLAIN)
     np.testing.assert_allclose(ours, xla, rtol=1e-6, atol=1e-4)
+    rounded = int8.product(x, packed, int8.KERNEL, PLAIN, jnp.bfloat16)
+    assert rounded.dtype == jnp.bfloat16 and (rounded == ours.astype(jnp.bfloat16)).all()
 
 
 @needs_native

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -55,14 +56,18 @@ def available() -> bool:
 
 
 def int8_product(
-    x: Float[Array, "m k"], packed: UInt8[Array, "blocks quarters 16 4"], scale: Float[Array, " n"]
+    x: Float[Array, "m k"],
+    packed: UInt8[Array, "blocks quarters 16 4"],
+    scale: Float[Array, " n"],
+    dtype: Any,
 ) -> Float[Array, "m n"]:
-    """x, rounded to 8 bits, times weights in the order of `int8.pack`, float32.
+    """x, rounded to 8 bits, times weights in the order of `int8.pack`.
 
+    dtype: of the result, float32 or bfloat16.
     Raises:
       UserError: this machine does not have it.
     """
-    shape = jax.ShapeDtypeStruct((x.shape[0], scale.shape[0]), jnp.float32)
+    shape = jax.ShapeDtypeStruct((x.shape[0], scale.shape[0]), dtype)
     return _function(_PRODUCT, shape)(x, packed, scale)
 
 
@@ -79,7 +84,7 @@ def attention(
     layer: int,
     start: Int32[Array, " batch"],
 ) -> Float[Array, "batch kv_heads group head_dim"]:
-    """One new token's attention to its row's first `start` cached ones and to itself, float32.
+    """One new token's attention to its row's first `start` cached ones and to itself.
 
     q: scaled by head_dim**-0.5.
     cached: of all layers, as in `cache.py`.
@@ -88,7 +93,7 @@ def attention(
     """
     nothing = jnp.zeros(0)
     scales = [cached.get(name, nothing) for name in ("k_scale", "v_scale")]
-    shape = jax.ShapeDtypeStruct(q.shape, jnp.float32)
+    shape = jax.ShapeDtypeStruct(q.shape, q.dtype)
     call = _function(_ATTENTION, shape)
     return call(q, k, v, cached["k"], cached["v"], *scales, start, layer=np.int64(layer))
 

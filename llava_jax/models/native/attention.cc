@@ -70,7 +70,7 @@ __m512 Products(const __m512* q, const T* k) {
 // One query of kWidth * 16 channels. `weights` has room for count + 16 numbers.
 template <int kWidth, typename T, typename New>
 void Attend(const New* query, const New* k, const New* v, const Tokens<T>& cached,
-            float* weights, float* out) {
+            float* weights, New* out) {
   __m512 q[kWidth];
   for (int i = 0; i < kWidth; ++i) q[i] = Load(query + i * kLanes);
   const float own = _mm512_reduce_add_ps(Products<kWidth>(q, k));
@@ -108,7 +108,7 @@ void Attend(const New* query, const New* k, const New* v, const Tokens<T>& cache
   }
   const __m512 whole = _mm512_set1_ps(_mm512_reduce_add_ps(all) + own_weight);
   for (int i = 0; i < kWidth; ++i) {
-    _mm512_storeu_ps(out + i * kLanes, _mm512_div_ps(sums[i], whole));
+    Store(_mm512_div_ps(sums[i], whole), out + i * kLanes);
   }
 }
 
@@ -118,7 +118,7 @@ struct Call {
   ffi::ThreadPool* pool;
   ffi::AnyBuffer q, k, v, cached_k, cached_v, k_scale, v_scale;
   const int32_t* start;
-  float* out;
+  void* out;  // of the type of q
   int64_t layer;
 };
 
@@ -146,7 +146,7 @@ void AttendAll(const Call& call) {
     for (int64_t i = number * group; i < (number + 1) * group; ++i) {
       Attend<kWidth>(at(call.q, own, i * width), at(call.k, own, number * width),
                      at(call.v, own, number * width), cached, weights.data(),
-                     call.out + i * width);
+                     static_cast<New*>(call.out) + i * width);
     }
   };
   int64_t read = 0;
@@ -172,9 +172,9 @@ bool OfWidth(const Call& call) {
 ffi::Error Attention(ffi::ThreadPool pool, ffi::AnyBuffer q, ffi::AnyBuffer k, ffi::AnyBuffer v,
                      ffi::AnyBuffer cached_k, ffi::AnyBuffer cached_v, ffi::AnyBuffer k_scale,
                      ffi::AnyBuffer v_scale, ffi::BufferR1<ffi::S32> start,
-                     ffi::ResultBuffer<ffi::F32> out, int64_t layer) {
+                     ffi::Result<ffi::AnyBuffer> out, int64_t layer) {
   const Call call{&pool,   q, k, v, cached_k, cached_v, k_scale, v_scale, start.typed_data(),
-                  out->typed_data(), layer};
+                  out->untyped_data(), layer};
   const int64_t width = q.dimensions().back();
   if (width == 64 ? OfWidth<4>(call) : width == 128 && OfWidth<8>(call)) {
     return ffi::Error::Success();
@@ -195,5 +195,5 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(kAttention, Attention,
                                   .Arg<ffi::AnyBuffer>()
                                   .Arg<ffi::AnyBuffer>()
                                   .Arg<ffi::BufferR1<ffi::S32>>()
-                                  .Ret<ffi::Buffer<ffi::F32>>()
+                                  .Ret<ffi::AnyBuffer>()
                                   .Attr<int64_t>("layer"));

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -51,17 +52,19 @@ Rows Rounded(const T* x, int64_t m, int64_t k) {
   return rows;
 }
 
+// T: of the results, float or bfloat16.
+template <typename T>
 struct Product {
   Rows x;
   const uint8_t* w;
   const float* scales;
-  float* y;
+  T* y;
   int64_t n, k;
 };
 
 // kRows rows from `row` on, times kBlocks blocks of outputs from `block` on.
-template <int kRows, int kBlocks>
-void Tile(const Product& p, int64_t row, int64_t block) {
+template <int kRows, int kBlocks, typename T>
+void Tile(const Product<T>& p, int64_t row, int64_t block) {
   __m512i sums[kBlocks][kRows] = {};
   const int8_t* x = &p.x.values[row * p.k];
   const uint8_t* w = p.w + block * kLanes * p.k;
@@ -83,20 +86,21 @@ void Tile(const Product& p, int64_t row, int64_t block) {
       const __m512i sum = _mm512_sub_epi32(sums[b][r], _mm512_set1_epi32(p.x.excess[row + r]));
       const __m512 of_row = _mm512_mul_ps(_mm512_cvtepi32_ps(sum),
                                           _mm512_set1_ps(p.x.scales[row + r]));
-      _mm512_storeu_ps(p.y + (row + r) * p.n + output,
-                       _mm512_mul_ps(of_row, _mm512_loadu_ps(p.scales + output)));
+      Store(_mm512_mul_ps(of_row, _mm512_loadu_ps(p.scales + output)),
+            p.y + (row + r) * p.n + output);
     }
   }
 }
 
-template <int kRows>
-void Tiles(const Product& p, int64_t row, int64_t block, int64_t end) {
+template <int kRows, typename T>
+void Tiles(const Product<T>& p, int64_t row, int64_t block, int64_t end) {
   constexpr int kBlocks = 8 / kRows;  // so many sums at a time hide how long one takes
   for (; block + kBlocks <= end; block += kBlocks) Tile<kRows, kBlocks>(p, row, block);
   for (; block < end; ++block) Tile<kRows, 1>(p, row, block);
 }
 
-void Blocks(const Product& p, int64_t block, int64_t end) {
+template <typename T>
+void Blocks(const Product<T>& p, int64_t block, int64_t end) {
   const int64_t m = p.x.scales.size();
   int64_t row = 0;
   for (; row + 8 <= m; row += 8) Tiles<8>(p, row, block, end);
@@ -108,21 +112,33 @@ void Blocks(const Product& p, int64_t block, int64_t end) {
 using Packed = ffi::BufferR4<ffi::U8>;
 using Scales = ffi::BufferR1<ffi::F32>;
 
+template <typename T>
+void All(ffi::ThreadPool& pool, const Product<T>& product) {
+  const int64_t blocks = product.n / kLanes, bytes = product.n * product.k;
+  const int64_t part = bytes < kShared ? blocks
+                                       : std::max<int64_t>(1, kPart / (kLanes * product.k));
+  Share(pool, (blocks + part - 1) / part, [&](int64_t i) {
+    Blocks(product, i * part, std::min(blocks, (i + 1) * part));
+  });
+}
+
 ffi::Error Int8Product(ffi::ThreadPool pool, ffi::AnyBuffer x, Packed w, Scales scales,
-                       ffi::ResultBuffer<ffi::F32> y) {
+                       ffi::Result<ffi::AnyBuffer> y) {
   const int64_t n = w.dimensions()[0] * kLanes, k = w.dimensions()[1] * 4;
   const int64_t m = x.element_count() / k;
   if (k % kLanes) return ffi::Error::InvalidArgument("the input's width must divide by 16");
   Rows rows = x.element_type() == ffi::BF16
                   ? Rounded(static_cast<const uint16_t*>(x.untyped_data()), m, k)
                   : Rounded(static_cast<const float*>(x.untyped_data()), m, k);
-  const Product product{std::move(rows), w.typed_data(), scales.typed_data(), y->typed_data(),
-                        n, k};
-  const int64_t blocks = n / kLanes;
-  const int64_t part = n * k < kShared ? blocks : std::max<int64_t>(1, kPart / (kLanes * k));
-  Share(pool, (blocks + part - 1) / part, [&](int64_t i) {
-    Blocks(product, i * part, std::min(blocks, (i + 1) * part));
-  });
+  const auto with = [&](auto* results) {
+    All(pool, Product<std::remove_pointer_t<decltype(results)>>{
+                  std::move(rows), w.typed_data(), scales.typed_data(), results, n, k});
+  };
+  if (y->element_type() == ffi::BF16) {
+    with(static_cast<uint16_t*>(y->untyped_data()));
+  } else {
+    with(static_cast<float*>(y->untyped_data()));
+  }
   return ffi::Error::Success();
 }
 
@@ -134,4 +150,4 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(kInt8Product, Int8Product,
                                   .Arg<ffi::AnyBuffer>()
                                   .Arg<Packed>()
                                   .Arg<Scales>()
-                                  .Ret<ffi::Buffer<ffi::F32>>());
+                                  .Ret<ffi::AnyBuffer>());
