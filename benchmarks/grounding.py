@@ -275,8 +275,8 @@ def _print(figures: dict[str, Any]) -> None:
     console.print(table)
     table = Table("true responses", "pass", "unknown", "warn", "fail")
     for name, counts in figures["teacher"].items():
-        row = (counts.get(kind, 0) for kind in ("pass", "unknown", "warn", "fail"))
-        table.add_row(name, *map(str, row))
+        numbers = (counts.get(kind, 0) for kind in ("pass", "unknown", "warn", "fail"))
+        table.add_row(name, *map(str, numbers))
     console.print(table)
     table = Table("corrupted scenes", "corruption", "false claims", "failed", "share", "responses")
     for name, sorts in figures["sensitivity"].items():

@@ -32,14 +32,14 @@ _WINDOW, _PIECE = 512, 64  # tokens that are read one after another, and at a ti
 def main() -> None:
     from llava_jax.evaluation.held_out import ask_probes
     from llava_jax.evaluation.probes import make_probes
-    from llava_jax.instruct.importers.coco import CocoFiles, read_scenes
+    from llava_jax.instruct.importers.coco import CocoFiles, read_whole
     from llava_jax.models.compute import Compute
     from llava_jax.weights.workdir import load_trained
 
     workdir = Path(_CHECKPOINT.value).expanduser()
     run = load_trained(workdir, Compute())
     files = CocoFiles.in_folder(workdir / "data" / "held_out")
-    probes = make_probes(read_scenes(files)[: _SCENES.value], run.recipe.seed)
+    probes = make_probes(read_whole(files)[: _SCENES.value], run.recipe.seed)
     tokens = [run.tokenizer.encode(Path(name).read_text()) for name in _TEXT.value]
     report: dict[str, Any] = {}
     reference: tuple[str, ...] = ()

@@ -46,11 +46,12 @@ def main() -> None:
 def measure(prompts: int, latency: float, at_once: int) -> dict[str, Any]:
     """Asks so many prompts of a server with this latency (seconds) and capacity (requests)."""
     command = [sys.executable, str(_SERVER), str(latency), str(at_once)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    pipe = subprocess.PIPE
     with (
-        subprocess.Popen(command, text=True, **pipes) as server,
+        subprocess.Popen(command, text=True, stdin=pipe, stdout=pipe) as server,
         tempfile.TemporaryDirectory() as folder,
     ):
+        assert server.stdout
         endpoint = Endpoint(server.stdout.readline().strip(), "loopback", "none")
         questions = ((number, _prompt(number)) for number in range(prompts))
         start, cpu = time.perf_counter(), time.process_time()
