@@ -65,4 +65,4 @@ def get_plan() -> list[Grid]:
         better="after its reasoning",
         source=_LLAVA,
     )
-    return [[stage_1], [layer], [projector], [data], [tower], [answer]]
+    return [[stage_1], [layer], [data], [tower], [answer], [projector]]

@@ -23,6 +23,6 @@ def test_responses_are_as_published(live: Live):
             case.call_and_validate(excluded_checks=excluded, timeout=200)
 
         run = settings(
-            max_examples=200, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+            max_examples=50, deadline=None, database=None, suppress_health_check=list(HealthCheck)
         )
         run(given(operation.ok().as_strategy())(check))()
