@@ -111,8 +111,6 @@ class Engine:
         self.config, self.compute, self.tokenizer = config, compute, tokenizer
         self.image_mode = "anyres" if config.anyres else image_mode
         self.template = get_template(template) if isinstance(template, str) else template
-        if mesh is not None and compute.int8_weights:
-            raise UserError("weights in 8 bits are for one chip: leave out --tensor or --int8")
         self._mesh = mesh
         self._params = placed_params(prepared(params, compute), config, mesh)
         self._as_trained = as_trained

@@ -1,4 +1,5 @@
-"""Run on eight devices by test_placement.py: the same questions asked of one chip and of two."""
+"""Run on eight devices by test_placement.py: the same questions asked of one chip and of two, with
+weights as they are and in 8 bits."""
 
 import json
 
@@ -6,15 +7,16 @@ import jax
 
 from llava_jax.inference.placement import tensor_mesh
 from llava_jax.inference.scheduler import Scheduler, Shapes
+from llava_jax.models.compute import Compute
 from tests.inference import tiny
 from tests.inference.test_scheduler import compiled_programs, finished, writings
 
 SHAPES = Shapes(slots=5, piece=64, shortest=16)
 
 
-def figures(chips: int) -> dict[str, object]:
+def figures(chips: int, int8_weights: bool) -> dict[str, object]:
     mesh = tensor_mesh(chips)
-    engine = tiny.engine(mesh=mesh)
+    engine = tiny.engine(compute=Compute(int8_weights=int8_weights), mesh=mesh)
     scheduler = Scheduler(engine.config, engine.compute, engine._params, SHAPES, mesh)
     scheduler.warm_up(lambda *_: None)
     engine.warm_up(lambda *_: None)
@@ -38,4 +40,4 @@ def _share(tree: object) -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps([figures(1), figures(2)]))
+    print(json.dumps([[figures(chips, small) for chips in (1, 2)] for small in (False, True)]))

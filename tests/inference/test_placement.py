@@ -11,11 +11,11 @@ from tests.eight_devices import run_on_eight_devices
 
 @pytest.mark.slow
 def test_two_chips_answer_as_one_and_hold_half_each():
-    one, two = json.loads(run_on_eight_devices("tests.inference.answers_on_meshes"))
-    assert two["answers"] == one["answers"] and one["answers"][0]
-    for figures, share in ((one, 1), (two, 0.5)):
-        assert figures["share_of_cache"] == figures["share_of_kernel"] == share
-        assert not any(figures["compiled_late"])
+    for one, two in json.loads(run_on_eight_devices("tests.inference.answers_on_meshes")):
+        assert two["answers"] == one["answers"] and one["answers"][0]
+        for figures, share in ((one, 1), (two, 0.5)):
+            assert figures["share_of_cache"] == figures["share_of_kernel"] == share
+            assert not any(figures["compiled_late"])
 
 
 def test_more_chips_than_there_are_are_refused():

@@ -23,6 +23,7 @@ CONFIG = LlavaConfig(
     ProjectorConfig("mlp2x_gelu", merge=2),
     replace(LANGUAGE["tiny_llama"], vocab_size=262, max_length=256),
 )
+EXACT = Compute()
 TILES = replace(CONFIG, anyres=AnyRes(((112, 56), (112, 112), (56, 168))))
 
 
@@ -53,8 +54,12 @@ def random_params(config: LlavaConfig, compute: Compute, seed: int = 0) -> dict[
     return partition.unflatten({path: drawn(path, leaf.shape) for path, leaf in leaves.items()})
 
 
-def engine(template: str = "chatml", config: LlavaConfig = CONFIG, **options: Any) -> Engine:
-    compute = Compute()
+def engine(
+    template: str = "chatml",
+    config: LlavaConfig = CONFIG,
+    compute: Compute = EXACT,
+    **options: Any,
+) -> Engine:
     params = random_params(config, compute)
     return Engine(config, params, compute, tokenizer(), template, "pad", **options)
 
