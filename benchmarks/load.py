@@ -13,7 +13,6 @@ Writes the figures, a plot of memory and queue beside them, and what the server 
 import asyncio
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -28,6 +27,7 @@ import psutil
 from absl import flags
 from load_clients import EXPECTED, Clients, client_of
 from load_requests import make_kinds
+from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -129,9 +129,10 @@ async def watch(
         task = progress.add_task("", total=_SECONDS.value)
         begun = time.monotonic()
         while not running.done() and (past := time.monotonic() - begun) < _SECONDS.value:
-            text = (await http.get("/metrics")).text
+            families = text_string_to_metric_families((await http.get("/metrics")).text)
+            now = {sample.name: sample.value for family in families for sample in family.samples}
             queue, active, tokens = (
-                float(re.search(rf"^llava_{name} (\S+)", text, re.MULTILINE)[1])  # type: ignore
+                now[f"llava_{name}"]
                 for name in ("queue_length", "active_slots", "generated_tokens_total")
             )
             rss = process.memory_info().rss

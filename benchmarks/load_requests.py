@@ -90,8 +90,8 @@ def _leaving(model: str) -> list[Kind]:
 
 def _wrong(model: str) -> list[Kind]:
     right, small = json.loads(_body(model, "Hi")), _picture(0)
-    bomb = _image_part(_promised_png(LONGEST_SIDE, LONGEST_SIDE))
-    together = [_image_part(_promised_png(7000, 7000))] * 3
+    bomb = _image_part(promised_png(LONGEST_SIDE, LONGEST_SIDE))
+    together = [_image_part(promised_png(7000, 7000))] * 3
     types = [{"n": "1"}, {"max_tokens": 1.5}, {"messages": 3}, {"temperature": True}]
     many, much = [small] * (MOST_IMAGES + 1), "word " * 200_000
     oversized = [b" " * (LARGEST_BODY + 1)]
@@ -135,7 +135,7 @@ def _image_part(data: bytes, behind: str = "") -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": url}}
 
 
-def _promised_png(width: int, height: int) -> bytes:
+def promised_png(width: int, height: int) -> bytes:
     """A few bytes that say to be so many pixels."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:

@@ -3,10 +3,10 @@
 import asyncio
 import io
 import struct
-import zlib
 from pathlib import Path
 
 import pytest
+from load_requests import promised_png
 from PIL import Image
 
 from llava_jax.serving import media
@@ -28,17 +28,6 @@ def refusal(url: str, media: Media | None = None) -> str:
         read(url, media)
     assert error.value.status_code == 400
     return str(error.value.detail)
-
-
-def png(width: int, height: int) -> bytes:
-    """A few bytes that promise that many pixels."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        checked = kind + content
-        return struct.pack(">I", len(content)) + checked + struct.pack(">I", zlib.crc32(checked))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
 
 
 def webp(width: int, height: int) -> bytes:
@@ -81,14 +70,14 @@ def test_what_is_no_image(url: str):
     assert "0x" not in refusal(url)
 
 
-@pytest.mark.parametrize("make", [png, webp])
+@pytest.mark.parametrize("make", [promised_png, webp])
 @pytest.mark.parametrize(("width", "height"), [(16385, 1), (1, 16385), (10_000, 5001), (2**20, 9)])
 def test_promises_of_too_many_pixels(make, width: int, height: int):
     assert "pixels" in refusal(data_uri(make(width, height)))
 
 
 def test_too_many_pixels_together():
-    most = [data_uri(png(10_000, 5000))] * 2
+    most = [data_uri(promised_png(10_000, 5000))] * 2
     assert len(asyncio.run(Media().read_all(most))) == 2
     with pytest.raises(ApiError, match=r"100000000 pixels together: send smaller or fewer"):
         asyncio.run(Media().read_all([*most, data_uri(PNG)]))
