@@ -37,7 +37,7 @@ class Shapes:
     """
 
     slots: int = 8
-    piece: int = 128
+    piece: int = 256  # on a v5e fewer would wait for the weights, not for their products
     shortest: int = 32
     stops: int = 4
     room: int = 0
