@@ -235,8 +235,6 @@ def _axes(entry: Any) -> tuple[str, ...]:
     return (entry,) if isinstance(entry, str) else tuple(entry or ())
 
 
-_PART = 48 * 2**20  # bytes of a gradient that is reduced at once
-_LANES = 128  # of a TPU's vector unit
 _BLOCK = r"(language/layers|vision/blocks)(_\d+)?/.*"
 
 
@@ -254,25 +252,19 @@ def _gather_forward(cut: tuple, reduce_dtype: Any, leaf: Array) -> tuple[Array, 
 
 def _gather_backward(cut: tuple, reduce_dtype: Any, _: None, g: Array) -> tuple[Array]:
     dtype, g = g.dtype, g.astype(reduce_dtype)
-    other = next((dim for dim in reversed(range(g.ndim)) if dim != cut[0][0]), None)
-    parts = _in_parts(g, other)
     for dim, axis in cut:
-        parts = [lax.psum_scatter(x, axis, scatter_dimension=dim, tiled=True) for x in parts]
-    g = parts[0] if other is None else jnp.concatenate(parts, axis=other)
+        g = _scatter(g, dim, axis)
     return (g.astype(dtype),)
 
 
-def _in_parts(g: Array, dim: int | None) -> list[Array]:
-    """Gradients too long to be reduced at once, cut along a dimension that is not scattered.
+def _scatter(g: Array, dim: int, axis: str) -> Array:
+    """The sum over an axis of the mesh, of which each device keeps its own piece of `dim`.
 
-    Whole ones XLA's TPU backend pads, and keeps longer in memory.
+    The pieces lie along a dimension of their own: XLA's TPU backend pads those of a longer one.
     """
-    count = -(-g.size * g.dtype.itemsize // _PART)
-    if dim is None or count == 1:
-        return [g]
-    blocks = -(-g.shape[dim] // _LANES)
-    ends = [min(_LANES * (blocks * i // count), g.shape[dim]) for i in range(1, count)]
-    return jnp.split(g, ends, axis=dim)
+    count = lax.axis_size(axis)
+    shape = (*g.shape[:dim], count, g.shape[dim] // count, *g.shape[dim + 1 :])
+    return lax.psum_scatter(g.reshape(shape), axis, scatter_dimension=dim, tiled=False)
 
 
 _gather.defvjp(_gather_forward, _gather_backward)

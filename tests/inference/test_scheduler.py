@@ -180,7 +180,7 @@ def test_nothing_is_compiled_after_the_warm_up():
 
 def test_shapes_are_few():
     assert SHAPES.lengths == (16, 32)
-    assert Shapes().lengths == (32, 64, 96, 128)
+    assert Shapes().lengths == (32, 64, 96, 128, 160, 192, 224, 256)
     with pytest.raises(ValueError, match="two slots"):
         Shapes(slots=1)
 
