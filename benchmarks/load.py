@@ -17,7 +17,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,12 +58,9 @@ class Sample(NamedTuple):
 
 def main() -> None:
     out = Path(_OUT.value)
-    with out.with_suffix(".log").open("w") as log:
-        server, model, url = start_server(log)
-        try:
-            report = asyncio.run(measure(server, model, url))
-        finally:
-            server.kill()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of what ends the server
+    with out.with_suffix(".log").open("w") as log, running_server(log) as (server, model, url):
+        report = asyncio.run(measure(server, model, url))
     report["tracebacks"] = out.with_suffix(".log").read_text().count("Traceback")
     broken = broken_promises(report)
     samples = [sample._asdict() for sample in report["samples"]]
@@ -74,15 +72,19 @@ def main() -> None:
         sys.exit("broken: " + "; ".join(broken))
 
 
-def start_server(log: Any) -> tuple[subprocess.Popen[str], str, str]:
+@contextmanager
+def running_server(log: Any) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
     """It, what its model is called, and its address. log: file of what it says of errors."""
     command = [sys.executable, str(_SERVER), f"--checkpoint={_CHECKPOINT.value}", "--port=0"]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
-    assert server.stdout is not None
-    said = server.stdout.readline().split()
-    if said[:1] != ["serving"]:
-        sys.exit(f"the server did not start: see {log.name}")
-    return server, said[1], said[3].removesuffix("/v1")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as server:
+        try:
+            assert server.stdout is not None
+            said = server.stdout.readline().split()
+            if said[:1] != ["serving"]:
+                sys.exit(f"the server did not start: see {log.name}")
+            yield server, said[1], said[3].removesuffix("/v1")
+        finally:
+            server.kill()
 
 
 async def measure(server: subprocess.Popen[str], model: str, url: str) -> dict[str, Any]:
