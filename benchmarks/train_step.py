@@ -3,23 +3,24 @@
   python benchmarks/train_step.py --out=report.json            # all cores
   python benchmarks/train_step.py --out=report.json --cores=1  # pinned to one
 
-Both sides have the same weights, tokens and pixels, run in turns in one process under the same
-memory settings, and every position is labelled. A ratio is their time over ours in the same turn:
-above 1 we are faster. Wall time says what a user waits, and is only fair on an idle machine: where
-others want the cores too, torch's threads spin for each other and its times grow severalfold. There
-CPU time on one core is what to trust; the machine's load stands in the report. What logits at
-labelled positions alone add is measured apart.
+Both sides have the same weights, tokens and pixels, and every position is labelled; each runs in a
+process of its own under the same memory settings, in turns. A ratio is their time over ours in the
+same turn: above 1 we are faster. Wall time says what a user waits, and is only fair on an idle
+machine: where others want the cores too, torch's threads spin for each other and its times grow
+severalfold. There CPU time on one core is what to trust; the machine's load stands in the report.
+What logits at labelled positions alone add is measured apart.
 """
 
-import gc
 import json
+import multiprocessing
 import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -77,33 +78,86 @@ COMPARISONS = (
 )
 
 
-class Timed:
-    """A program and the seconds of its runs."""
+class Side:
+    """A program in a process of its own, so that nobody else's memory lies between its own."""
 
-    def __init__(self, run: Callable[[], float]):
-        self.run = run
-        self.result = run()  # compiles
+    def __init__(self, comparison: Comparison, peer: Peer | None):
+        """peer: whose; None: ours. Raises RuntimeError where it does not run."""
+        context = multiprocessing.get_context("spawn")
+        self._pipe, there = context.Pipe()
+        self._process = context.Process(target=_serve, args=(there, comparison, peer), daemon=True)
+        self._process.start()
         self.wall: list[float] = []
         self.cpu: list[float] = []
+        said = self._pipe.recv()  # once it is compiled
+        if isinstance(said, str):
+            raise RuntimeError(said)
+        self.result: float = said
 
-    def turn(self) -> None:
+    def turn(self) -> tuple[float, float]:
+        """Runs once; seconds, and those of the processor."""
+        self._pipe.send(None)
+        return self._pipe.recv()
+
+    def timed_turn(self) -> None:
+        """A turn that counts."""
+        wall, cpu = self.turn()
+        self.wall.append(wall)
+        self.cpu.append(cpu)
+
+    def end(self) -> None:
+        """Frees its memory."""
+        self._process.kill()
+        self._process.join()
+
+
+def _serve(pipe: Connection, comparison: Comparison, peer: Peer | None) -> None:
+    """A side's own process: what it computes or why it does not, then a run for each message."""
+    try:
+        run = _program(comparison, peer)
+        result = run()
+    except Exception as error:  # torch.compile fails in many ways
+        pipe.send(f"{type(error).__name__}: {str(error).strip().splitlines()[0][:160]}")
+        return
+    pipe.send(result)
+    while True:
+        pipe.recv()
         cpu, wall = time.process_time(), time.perf_counter()
-        self.run()
-        self.wall.append(time.perf_counter() - wall)
-        self.cpu.append(time.process_time() - cpu)
+        run()
+        pipe.send((time.perf_counter() - wall, time.process_time() - cpu))
+
+
+def _program(comparison: Comparison, peer: Peer | None) -> Callable[[], float]:
+    import jax.numpy as jnp
+    import torch
+    from pocket_llava import LENGTH, TOWER_IMAGE_SIZE, Ours, Theirs, Work
+
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    program, labelled = comparison.program, comparison.labelled
+    if program == "tower":
+        work = Work.random(TOWER_IMAGE_SIZE)
+    else:
+        work = Work.random(labelled=labelled or LENGTH)
+    if peer:
+        side: Ours | Theirs = Theirs(work, peer.mode, peer.compiled)
+    else:
+        side = Ours(work, jnp.bfloat16 if comparison.dtype == "bf16" else jnp.float32)
+    if program == "tower":
+        return side.tower()
+    if program == "prefill":
+        return side.prefill(1)
+    if isinstance(side, Ours):
+        return side.step(program, targets=labelled)
+    return side.step(program)
 
 
 def main() -> None:
+    from llava_jax.training.metrics import say
+
     cores = sorted(os.sched_getaffinity(0))
     if _CORES.value:
         cores = cores[: _CORES.value]
-        os.sched_setaffinity(0, cores)  # before either side counts its threads
-
-    import torch
-
-    from llava_jax.training.metrics import say
-
-    torch.set_num_threads(len(cores))
+        os.sched_setaffinity(0, cores)  # of the sides too, which this process starts
     chosen = [c for c in COMPARISONS if _ONLY.value in c.name]
     rows: list[dict[str, Any]] = []
     start = time.monotonic()
@@ -113,32 +167,22 @@ def main() -> None:
         say(f"{number + 1}/{len(chosen)} {comparison.name}{about}")
         rows.extend(_compare(comparison))
         _write(rows, len(cores))
-        gc.collect()
     _show(rows)
 
 
 def _compare(comparison: Comparison) -> list[dict[str, Any]]:
     """A row for each peer; a peer that does not run is a row that says why."""
-    from llava_jax.training.metrics import say
-
-    ours, peers = _programs(comparison)
-    mine = Timed(ours())
-    others: dict[Peer, Timed | str] = {}
-    for peer, build in peers.items():
+    mine = Side(comparison, None)
+    others: dict[Peer, Side | str] = {}
+    for peer in comparison.peers:
+        if peer.compiled and not _COMPILE.value:
+            continue
         try:
-            others[peer] = Timed(build())
-        except Exception as error:  # torch.compile fails in many ways
-            others[peer] = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:160]}"
-    running = [other for other in others.values() if isinstance(other, Timed)]
-    for timed in 2 * (mine, *running):  # until each has its memory beside the others
-        timed.run()
-    begun = time.monotonic()
-    for turn in range(_ROUNDS.value):
-        for timed in (mine, *running):
-            timed.turn()
-        gone = time.monotonic() - begun
-        left = gone / (turn + 1) * (_ROUNDS.value - turn - 1)
-        say(f"  turn {turn + 1}/{_ROUNDS.value}, {left:.0f} s left here")
+            others[peer] = Side(comparison, peer)
+        except RuntimeError as error:
+            others[peer] = str(error)
+    running = [mine, *(other for other in others.values() if isinstance(other, Side))]
+    _take_turns(running)
     rows = []
     for peer, other in others.items():
         row = {"program": comparison.name, "peer": peer.name, "bar": peer.bar}
@@ -146,40 +190,25 @@ def _compare(comparison: Comparison) -> list[dict[str, Any]]:
         rows.append(
             row | ({"failed": other} if isinstance(other, str) else _figures(peer, mine, other))
         )
+    for side in running:
+        side.end()
     return rows
 
 
-def _programs(comparison: Comparison) -> tuple[Callable, dict[Peer, Callable]]:
-    """Functions that build our program and each peer's."""
-    import jax.numpy as jnp
-    from pocket_llava import LENGTH, TOWER_IMAGE_SIZE, Ours, Theirs, Work
+def _take_turns(sides: Sequence[Side]) -> None:
+    from llava_jax.training.metrics import say
 
-    program, labelled = comparison.program, comparison.labelled
-    if program == "tower":
-        work = Work.random(TOWER_IMAGE_SIZE)
-    else:
-        work = Work.random(labelled=labelled or LENGTH)
-    dtype = jnp.bfloat16 if comparison.dtype == "bf16" else jnp.float32
-
-    def build(side: Ours | Theirs) -> Callable[[], float]:
-        if program == "tower":
-            return side.tower()
-        if program == "prefill":
-            return side.prefill(1)
-        return side.step(program)
-
-    def ours() -> Callable[[], float]:
-        side = Ours(work, dtype)
-        return side.step(program, targets=labelled) if labelled else build(side)
-
-    def theirs(peer: Peer) -> Callable[[], Callable[[], float]]:
-        return lambda: build(Theirs(work, peer.mode, peer.compiled))
-
-    peers = [peer for peer in comparison.peers if _COMPILE.value or not peer.compiled]
-    return ours, {peer: theirs(peer) for peer in peers}
+    for side in sides:
+        side.turn()  # the second run is not yet as fast as the others
+    begun = time.monotonic()
+    for turn in range(_ROUNDS.value):
+        for side in sides:
+            side.timed_turn()
+        left = (time.monotonic() - begun) / (turn + 1) * (_ROUNDS.value - turn - 1)
+        say(f"  turn {turn + 1}/{_ROUNDS.value}, {left:.0f} s left here")
 
 
-def _figures(peer: Peer, mine: Timed, other: Timed) -> dict[str, Any]:
+def _figures(peer: Peer, mine: Side, other: Side) -> dict[str, Any]:
     if abs(mine.result - other.result) > _TOLERANCE * abs(mine.result):
         raise RuntimeError(f"{peer.name} computed {other.result}, we {mine.result}")
     ratio = _spread([b / a for a, b in zip(mine.wall, other.wall, strict=True)])
