@@ -150,7 +150,8 @@ def _group_size(module: Module, instruction: Instruction) -> int:
     """How many chips take part together.
 
     Groups are written {{0,1},{2,3}}, [2,2]<=[4] (groups, then chips of each), as axes of a mesh,
-    mesh['a'=2,'b'=2] {'b'} (an axis may be cut: 'b':(1)2), or {} for all chips.
+    mesh['a'=2,'b'=2] {'b'} (an axis may be cut: 'b':(1)2; device_ids may stand between them, the
+    order of the chips), or {} for all chips.
     Raises:
       ValueError: written otherwise.
     """
@@ -161,7 +162,7 @@ def _group_size(module: Module, instruction: Instruction) -> int:
     iota = re.search(r"replica_groups=\[\d+,(\d+)\]<=", text)
     if iota:
         return int(iota[1])
-    mesh = re.search(r"replica_groups=@?mesh\w*\[([^\]]*)\] \{([^}]*)\}", text)
+    mesh = re.search(r"replica_groups=@?mesh\w*\[([^\]]*)\][^{]*\{([^}]*)\}", text)
     if mesh:
         sizes = {name: int(size) for name, size in re.findall(r"'(\w+)'=(\d+)", mesh[1])}
         axes = re.findall(r"'(\w+)'(?::\(\d+\)(\d+))?", mesh[2])

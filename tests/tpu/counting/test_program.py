@@ -173,6 +173,7 @@ def test_traffic_is_what_must_move(mesh: Mesh):
         ("{{0,1,2,3},{4,5,6,7}}", 4),
         ("[2,4]<=[4,2]T(1,0)", 4),
         ("mesh['axis_0'=2,'axis_1'=4] {'axis_1'}", 4),
+        ("mesh['axis_0'=2,'axis_1'=8], device_ids=([8,2]T(1,0)) {'axis_0'}", 2),
         ("mesh['axis_0'=2,'axis_1'=4] {'axis_0','axis_1':(1)2}", 4),
         ("{}", 8),
     ],
