@@ -87,9 +87,13 @@ class Side:
         self._pipe, there = context.Pipe()
         self._process = context.Process(target=_serve, args=(there, comparison, peer), daemon=True)
         self._process.start()
+        there.close()  # so that its end is heard of
         self.wall: list[float] = []
         self.cpu: list[float] = []
-        said = self._pipe.recv()  # once it is compiled
+        try:
+            said = self._pipe.recv()  # once it is compiled
+        except EOFError as error:
+            raise RuntimeError("its process was lost; is there memory for it?") from error
         if isinstance(said, str):
             raise RuntimeError(said)
         self.result: float = said

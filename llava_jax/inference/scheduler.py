@@ -37,7 +37,7 @@ class Shapes:
     """
 
     slots: int = 8
-    piece: int = 256  # on a v5e fewer would wait for the weights, not for their products
+    piece: int = 256  # a v5e multiplies 240 tokens while it reads the weights: 197 T/s, 0.82 TB/s
     shortest: int = 32
     stops: int = 4
     room: int = 0
