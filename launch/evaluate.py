@@ -79,7 +79,7 @@ def evaluate_benchmarks() -> None:
     )
     from llava_jax.evaluation.benchmarks.benchmark import Mode
     from llava_jax.evaluation.benchmarks.table import named
-    from llava_jax.processes import is_first, join
+    from llava_jax.processes import is_first, joined
 
     if not _DATA.value or not _OUT.value:
         raise UserError("--benchmark wants --data, the folder of its files, and --out, a new one")
@@ -100,11 +100,11 @@ def evaluate_benchmarks() -> None:
         files = [Path(file).expanduser() for file in _ANSWERS.value]
         evaluate_answers(job, files, console)
     else:
-        join(*_PROCESSES())
         checkpoint = Checkpoint(
             _CHECKPOINT.value, _TEMPLATE.value, _MAX_NEW_TOKENS.value, _BLIND.value
         )
-        evaluate_model(job, checkpoint, console)
+        with joined(*_PROCESSES()):
+            evaluate_model(job, checkpoint, console)
     if is_first():
         console.print(f"report: {job.out / 'report.html'}")
 

@@ -24,7 +24,7 @@ flags.mark_flag_as_required("config")
 
 def main() -> None:
     from llava_jax.config import parse
-    from llava_jax.processes import join
+    from llava_jax.processes import joined
     from llava_jax.run_folder import run_folder
     from llava_jax.training.loop import train
 
@@ -34,8 +34,8 @@ def main() -> None:
         file = next((word for word in str(error).split() if word.endswith(".py")), "--config")
         raise UserError(f"cannot read the recipe {file}: configs/ holds recipes") from error
     workdir = run_folder(_WORKDIR.value)
-    join(*_PROCESSES())
-    train(recipe, workdir)
+    with joined(*_PROCESSES()):
+        train(recipe, workdir)
 
 
 if __name__ == "__main__":

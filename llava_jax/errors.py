@@ -1,4 +1,9 @@
-"""What ends a program for reasons that are no bugs; launching.py gives each its exit code."""
+"""What ends a program for reasons that are no bugs, and the exit codes it ends with."""
+
+USER_ERROR = 2
+SET_ASIDE = 3
+INTERRUPTED = 130  # what a shell gives for Ctrl-C
+TERMINATED = 143  # and for SIGTERM
 
 
 class UserError(Exception):

@@ -14,7 +14,15 @@ from collections.abc import Callable, Mapping
 from absl import app, flags, logging
 
 from llava_jax.config import cache_folder
-from llava_jax.errors import SetAside, Stopped, UserError
+from llava_jax.errors import (
+    INTERRUPTED,
+    SET_ASIDE,
+    TERMINATED,
+    USER_ERROR,
+    SetAside,
+    Stopped,
+    UserError,
+)
 
 # glibc gives freed memory back at once and takes it again, page by page, each step: on a CPU this
 # costs a third of a training step. These keep it.
@@ -24,10 +32,6 @@ _KEEP_MEMORY = {
     "MALLOC_ARENA_MAX": "1",
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # large pages: weights are read 5% faster
 }
-_USER_ERROR = 2
-_SET_ASIDE = 3
-_INTERRUPTED = 130  # what a shell gives for Ctrl-C
-_TERMINATED = 143  # and for SIGTERM
 
 
 def run(main: Callable[[], None], environment: Mapping[str, str] | None = None) -> None:
@@ -44,16 +48,16 @@ def run(main: Callable[[], None], environment: Mapping[str, str] | None = None) 
         app.run(lambda _: main(), flags_parser=_parse_flags)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(_USER_ERROR)
+        sys.exit(USER_ERROR)
     except SetAside as partly:
         print(f"finished, but: {partly}", file=sys.stderr)
-        sys.exit(_SET_ASIDE)
+        sys.exit(SET_ASIDE)
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
-        sys.exit(_TERMINATED)
+        sys.exit(TERMINATED)
     except KeyboardInterrupt:
         print(file=sys.stderr)
-        sys.exit(_INTERRUPTED)
+        sys.exit(INTERRUPTED)
 
 
 def define_processes() -> Callable[[], tuple[str, int, int]]:

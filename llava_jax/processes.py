@@ -4,22 +4,32 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 from jax.experimental import multihost_utils
 
-from llava_jax.errors import UserError
+from llava_jax.errors import INTERRUPTED, USER_ERROR, Stopped, UserError
+from llava_jax.lifeline import Lifeline
 
 AUTO = "auto"
 _PATIENCE = 120  # seconds that processes wait for each other at the start
+_AGAIN = "start all of them again with the same command; they go on from the newest checkpoint"
+_leaving = threading.Lock()
 
 
-def join(coordinator: str, count: int, index: int) -> None:
-    """Joins the other processes of the run; must come before jax looks for devices.
+@contextmanager
+def joined(coordinator: str, count: int, index: int) -> Iterator[None]:
+    """A run of this process and the others; must come before jax looks for devices.
+
+    While it lasts, the loss of another process ends this one with a sentence and exit code 2. That,
+    and every error of its own, ends it at once and without clean-up: whatever remains to be done,
+    saving included, would wait for the others, and they are lost or about to leave.
 
     Args:
       coordinator: host:port of process 0; "auto": a TPU slice or a cluster tells; "": alone.
@@ -28,6 +38,30 @@ def join(coordinator: str, count: int, index: int) -> None:
       UserError: numbers that do not go together. Where the others do not come the process ends
         with a sentence of the same kind.
     """
+    _join(coordinator, count, index)
+    if jax.process_count() == 1:
+        yield
+        return
+    here = jax.process_index()
+    lost = f"process {here} lost contact with another process of the run: {_AGAIN}"
+    try:
+        with Lifeline(partial(_leave, lost)):
+            yield
+    except Stopped:  # which all of them are, together
+        raise
+    except UserError as error:
+        _leave(str(error))
+    except jax.errors.JaxRuntimeError as error:
+        reason = str(error).splitlines()[0]
+        _leave(f"process {here} cannot go on ({reason}); if another one was lost, {_AGAIN}")
+    except KeyboardInterrupt:
+        os._exit(INTERRUPTED)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+
+
+def _join(coordinator: str, count: int, index: int) -> None:
     if not coordinator and (count or index):
         raise UserError("--processes and --process need --coordinator=HOST:PORT beside them")
     if coordinator in ("", AUTO):
@@ -63,10 +97,11 @@ def _initialize(whom: str, **options: Any) -> None:
         alarm.cancel()
 
 
-def _leave(message: str) -> None:
+def _leave(message: str) -> NoReturn:
     """Ends this process at once, as a UserError would, where nothing can be waited for any more."""
+    _leaving.acquire()  # and never released: of two reasons one is said
     print(f"error: {message}", file=sys.stderr, flush=True)
-    os._exit(2)
+    os._exit(USER_ERROR)
 
 
 def is_first() -> bool:
@@ -82,25 +117,6 @@ def first_alone(what: str) -> Iterator[None]:
     yield
     if is_first() and jax.process_count() > 1:
         multihost_utils.sync_global_devices(what)
-
-
-@contextmanager
-def leaving_if_alone() -> Iterator[None]:
-    """Ends this process with a sentence where another one of the run is lost, with exit code 2.
-
-    At once and without clean-up: all that remains to be done, saving included, would wait for the
-    lost one.
-    """
-    try:
-        yield
-    except jax.errors.JaxRuntimeError as error:
-        if jax.process_count() == 1:
-            raise
-        _leave(
-            f"process {jax.process_index()} lost contact with another process of the run "
-            f"({str(error).splitlines()[0]}): start all of them again with the same command; they "
-            "go on from the newest checkpoint"
-        )
 
 
 class StopSignal:

@@ -120,8 +120,10 @@ def write_config(folder: Path, lines: str = "") -> Path:
     path = folder / "tiny_config.py"
     path.write_text(
         "from pathlib import Path\n"
+        "from tests.interrupt import interrupt_as_told\n"
         "from tests.tiny_run import tiny_recipe\n\n\n"
         "def get_config():\n"
+        "    interrupt_as_told()\n"
         f"    config = tiny_recipe(Path({str(folder)!r}))\n"
         + "".join(f"    {line}\n" for line in lines.splitlines())
         + "    return config\n"

@@ -21,7 +21,7 @@ from llava_jax.instruct.importers.coco import CocoFiles, read_whole
 from llava_jax.mesh import check_rows, describe, make_mesh
 from llava_jax.models.compute import Compute, local_compute
 from llava_jax.models.llava import Llava
-from llava_jax.processes import StopSignal, first_alone, is_first, leaving_if_alone
+from llava_jax.processes import StopSignal, first_alone, is_first
 from llava_jax.report import timed
 from llava_jax.run_folder import RunFolder, on_disk
 from llava_jax.sharding import place, place_batch
@@ -117,7 +117,7 @@ class StageRun:
                 state, position = restored(checkpoints, program)
                 iterator.set_state(position)
             if state.step < len(batches):
-                with timed(self.workdir, "train"), leaving_if_alone():
+                with timed(self.workdir, "train"):
                     state = self._steps(state, frozen, batches, iterator, program, checkpoints)
             else:
                 say(f"stage {self.name}: done before, {len(batches)} steps")

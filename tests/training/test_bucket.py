@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import fsspec
@@ -15,6 +14,7 @@ import pytest
 from llava_jax.run_folder import run_folder
 from llava_jax.weights.workdir import load_recipe
 from tests.conftest import REPOSITORY
+from tests.interrupt import interrupted
 from tests.tiny_run import write_config
 
 pytestmark = pytest.mark.slow
@@ -27,14 +27,21 @@ config.stage.instruct.steps = 12
 """
 
 
-def start(config: Path, workdir: str, disk: Path, *flags: str) -> subprocess.Popen:
+def start(
+    config: Path, workdir: str, disk: Path, *flags: str, environment: dict[str, str] | None = None
+) -> subprocess.Popen:
     """The launcher on a machine whose cache is `disk`."""
     command = [sys.executable, "launch/train.py", f"--config={config}", f"--workdir={workdir}"]
-    environment = {"PYTHONPATH": str(REPOSITORY), "JAX_PLATFORMS": "cpu"}
     return subprocess.Popen(
         [*command, *flags],
         cwd=REPOSITORY,
-        env=os.environ | environment | {"LLAVA_JAX_CACHE": str(disk)},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(REPOSITORY),
+            "JAX_PLATFORMS": "cpu",
+            "LLAVA_JAX_CACHE": str(disk),
+            **(environment or {}),
+        },
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -74,16 +81,6 @@ def losses(workdir: str, stage: str) -> list[float]:
     return [record["loss"] for record in records]
 
 
-def wait_for(process: subprocess.Popen, workdir: str, stage: str, steps: int) -> None:
-    """Returns once a checkpoint of so many steps is whole."""
-    mark = f"{workdir}/stages/{stage}/checkpoints/{steps}/commit_success.txt"
-    deadline = time.monotonic() + 600
-    while content(mark) is None:
-        assert process.poll() is None, process.stderr and process.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-
-
 def test_preempted_twice_and_moved_to_other_machines(
     gcs: None, tiny_folder: Path, tmp_path: Path
 ) -> None:
@@ -91,19 +88,19 @@ def test_preempted_twice_and_moved_to_other_machines(
     whole, url = tmp_path / "whole", "gs://bucket/preempted"
     finish(start(config, str(whole), tmp_path / "disk"))
 
-    first = start(config, url, tmp_path / "first")
-    wait_for(first, url, "align", 3)
-    first.kill()
-    first.wait()
+    killed = interrupted("align", 7, signal.SIGKILL)
+    first = start(config, url, tmp_path / "first", environment=killed)
+    assert first.wait(timeout=400) == -signal.SIGKILL
+    assert content(f"{url}/stages/align/checkpoints/3/commit_success.txt") is not None
     shutil.rmtree(tmp_path / "first" / "runs")
 
-    second = start(config, url, tmp_path / "second", "--config.stage.instruct.accumulate=1")
-    wait_for(second, url, "instruct", 3)
-    second.send_signal(signal.SIGTERM)
-    _, message = second.communicate(timeout=300)
+    stopped = 5
+    told = interrupted("instruct", stopped, signal.SIGTERM)
+    flag = "--config.stage.instruct.accumulate=1"
+    second = start(config, url, tmp_path / "second", flag, environment=told)
+    _, message = second.communicate(timeout=400)
     assert second.returncode == 143 and "run the same command again" in message
-    stopped = len(losses(url, "instruct"))
-    assert 3 <= stopped < STEPS["instruct"]
+    assert len(losses(url, "instruct")) == stopped
     assert max(map(int, listed(f"{url}/stages/instruct/checkpoints"))) == stopped
 
     assert f"resumed at step {stopped}" in finish(start(config, url, tmp_path / "third"))
@@ -112,8 +109,6 @@ def test_preempted_twice_and_moved_to_other_machines(
         assert len(found) == steps and found == losses(f"file://{whole}", stage)
         folder = f"{url}/stages/{stage}"
         before = (steps - 1) // 3 * 3
-        if stage == "instruct":
-            before = max(before, stopped)
         assert listed(f"{folder}/checkpoints") == sorted((str(steps), str(before)))
         assert content(f"{folder}/samples/step_{steps:06d}.png")[:4] == b"\x89PNG"
         assert listed(f"{folder}/tensorboard")

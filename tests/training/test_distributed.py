@@ -15,6 +15,7 @@ from llava_jax import partition
 from llava_jax.models.compute import Compute
 from llava_jax.weights.workdir import load_trained
 from tests.conftest import REPOSITORY
+from tests.interrupt import interrupted
 from tests.tiny_run import losses, write_config
 
 pytestmark = pytest.mark.slow
@@ -24,16 +25,23 @@ TOLERANCE = 2e-4
 
 
 def start(
-    config: Path, workdir: Path, *flags: str, processes: int = 1, devices: int = 4
+    config: Path,
+    workdir: Path,
+    *flags: str,
+    processes: int = 1,
+    devices: int = 4,
+    environment: dict[str, str] | None = None,
 ) -> list[subprocess.Popen]:
     """The launcher in so many processes of so many simulated devices each."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         coordinator = f"127.0.0.1:{free.getsockname()[1]}"
-    environment = os.environ | {
+    environment = {
+        **os.environ,
         "PYTHONPATH": str(REPOSITORY),
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        **(environment or {}),
     }
     started = []
     for process in range(processes):
@@ -89,16 +97,14 @@ def test_two_processes_a_kill_and_one_process_again(config: Path, tmp_path: Path
     wanted = losses(alone, "instruct")
     assert len(wanted) == 8
 
-    pair = start(config, moved, processes=2)
-    wait_for(pair, moved, "instruct", 4)
-    for process in pair:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    kept = losses(moved, "instruct")
+    killed = interrupted("instruct", 5, signal.SIGKILL)
+    first, second = start(config, moved, processes=2, environment=killed)
+    assert first.wait(timeout=300) == -signal.SIGKILL
+    assert second.wait(timeout=60) != 0
+    assert len(losses(moved, "instruct")) == 5
     finish(start(config, moved, "--config.mesh.tensor=2"))
     found = losses(moved, "instruct")
     np.testing.assert_allclose(found, wanted, rtol=TOLERANCE)
-    assert len(kept) < 8
     # What four devices saved, one device reads.
     trained = [partition.flatten(load_trained(run, Compute()).params) for run in (moved, alone)]
     for path, leaf in trained[0].items():
@@ -109,13 +115,11 @@ def test_sigterm_saves_and_the_run_goes_on_with_more_processes(
     config: Path, tmp_path: Path
 ) -> None:
     workdir = tmp_path / "run"
-    (single,) = start(config, workdir, "--config.save_every=1000")
-    wait_for([single], workdir, "instruct", 3)
-    single.send_signal(signal.SIGTERM)
+    told = interrupted("instruct", 3, signal.SIGTERM)
+    (single,) = start(config, workdir, "--config.save_every=1000", environment=told)
     _, message = single.communicate(timeout=300)
     assert single.returncode == 143 and "run the same command again" in message
-    done = len(losses(workdir, "instruct"))
-    assert 3 <= done < 8
+    assert len(losses(workdir, "instruct")) == 3
     pair = start(config, workdir, "--config.save_every=1000", processes=2)
     finish(pair)
     assert len(losses(workdir, "instruct")) == 8
