@@ -21,7 +21,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-on_worker='bash llava_jax/launch/tpu_worker.sh' told_to_stop=143 # a shell's code for SIGTERM
+on_worker='bash llava_jax/launch/tpu_worker.sh'
+# Exit codes: a shell's for SIGTERM; of a worker that misses another one; of one that JAX aborts,
+# as it does where the first is gone.
+told_to_stop=143 lost_contact=75 aborted=134
 usage='see the head of launch/tpu_vm.sh'
 subcommand='' name='' zone='' project='' accelerator='' runtime='' spot='' queued='' dry_run=''
 poll_seconds=30 program=() persistent='' finished='' stumbles=0
@@ -263,7 +266,7 @@ train() {
 
 # After the log broke off: gets the program running again if a machine was lost, fails if it failed.
 go_on() {
-  local now found='' code
+  local now found='' code harmless="0|$lost_contact"
   # A program that lost its peers, or was told to stop, may end before its TPU is marked as gone.
   await "the log of $name broke off"
   now=$(state)
@@ -272,10 +275,13 @@ go_on() {
     create
   else
     found=$(statuses) || { stumble "the workers do not answer" && return; }
-    code=$(sed -n 's/^ended //p' <<< "$found" | { grep -vx 0 || true; } | head -n 1)
+    case $found in *lost*) harmless+="|$aborted" ;; esac
+    code=$(sed -n 's/^ended //p' <<< "$found" | { grep -vxE "$harmless" || true; } | head -n 1)
     [ -z "$code" ] || failed_with "$code"
     case $found in
-      *lost* | *idle*) say "a worker was restarted: starting the program again on all" ;;
+      *lost* | *idle* | *"ended $lost_contact"*)
+        say "a worker was restarted, or lost another: starting the program again on all"
+        ;;
       *running*) return ;;
       *) finished=1 && return ;;
     esac

@@ -2,6 +2,7 @@
 
 USER_ERROR = 2
 SET_ASIDE = 3
+LOST_CONTACT = 75  # sysexits.h: a failure that may pass when the same is tried again
 INTERRUPTED = 130  # what a shell gives for Ctrl-C
 TERMINATED = 143  # and for SIGTERM
 

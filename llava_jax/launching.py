@@ -36,7 +36,8 @@ _KEEP_MEMORY = {
 
 def run(main: Callable[[], None], environment: Mapping[str, str] | None = None) -> None:
     """Parses the flags, runs main, exits: 0, 2 after what the user can mend, 3 after a run that set
-    a part of its input aside, 130 after Ctrl-C, 143 after SIGTERM.
+    a part of its input aside, 75 where another process of the run was lost (see `processes`), 130
+    after Ctrl-C, 143 after SIGTERM.
 
     A UserError is one line on stderr; any other exception is a bug, and keeps its traceback.
 

@@ -27,6 +27,7 @@ _PATIENCE = 10.0  # seconds for a connection to come about
 _GRACE = 2.0
 # Seconds until a machine that is silent is asked, between questions, and how many go unanswered.
 _IDLE, _INTERVAL, _QUESTIONS = 10, 5, 3
+_SILENCE = _IDLE + _INTERVAL * (_QUESTIONS + 1)  # until it is given up
 
 
 class Lifeline:
@@ -35,9 +36,12 @@ class Lifeline:
     All processes connect to process 0, which tells the others by being gone itself. Where a
     connection does not come about (a firewall), that process says so and goes without. To be
     opened by all processes together; they may close it at different times, unless by an error.
+
+    broken: set once a process is gone.
     """
 
     def __init__(self, lost: Callable[[], None]) -> None:
+        self.broken = threading.Event()
         self._lost = lost
         self._ending = threading.Event()
         self._connections: list[socket.socket] = []
@@ -100,7 +104,10 @@ class Lifeline:
             farewell = connection.recv(len(_FAREWELL))
         except OSError:
             farewell = b""
-        if not farewell and not self._ending.is_set():
+        if farewell:
+            return
+        self.broken.set()
+        if not self._ending.is_set():
             self._ending.set()
             self._hang_up()
             self._lost()
@@ -116,9 +123,12 @@ class Lifeline:
             for connection in self._connections:
                 with suppress(OSError):  # the other side was first
                     connection.sendall(_FAREWELL)
+            return
+        if isinstance(error, jax.errors.JaxRuntimeError):
+            self.broken.wait(_SILENCE)  # that another one is lost may be why, or not
         else:
             time.sleep(_GRACE)
-            self._hang_up()
+        self._hang_up()
 
     def _hang_up(self) -> None:
         for connection in self._connections:

@@ -14,12 +14,11 @@ from typing import Any, NoReturn
 import jax
 from jax.experimental import multihost_utils
 
-from llava_jax.errors import INTERRUPTED, USER_ERROR, Stopped, UserError
+from llava_jax.errors import INTERRUPTED, LOST_CONTACT, USER_ERROR, Stopped, UserError
 from llava_jax.lifeline import Lifeline
 
 AUTO = "auto"
 _PATIENCE = 120  # seconds that processes wait for each other at the start
-_AGAIN = "start all of them again with the same command; they go on from the newest checkpoint"
 _leaving = threading.Lock()
 
 
@@ -27,9 +26,9 @@ _leaving = threading.Lock()
 def joined(coordinator: str, count: int, index: int) -> Iterator[None]:
     """A run of this process and the others; must come before jax looks for devices.
 
-    While it lasts, the loss of another process ends this one with a sentence and exit code 2. That,
-    and every error of its own, ends it at once and without clean-up: whatever remains to be done,
-    saving included, would wait for the others, and they are lost or about to leave.
+    While it lasts, the loss of another process ends this one with a sentence and exit code 75.
+    That, and every error of its own, ends it without clean-up: whatever remains to be done, saving
+    included, would wait for the others, and they are lost or about to leave.
 
     Args:
       coordinator: host:port of process 0; "auto": a TPU slice or a cluster tells; "": alone.
@@ -42,21 +41,23 @@ def joined(coordinator: str, count: int, index: int) -> Iterator[None]:
     if jax.process_count() == 1:
         yield
         return
-    here = jax.process_index()
-    lost = f"process {here} lost contact with another process of the run: {_AGAIN}"
+    lost = (
+        f"process {jax.process_index()} lost contact with another process of the run: start all of "
+        "them again with the same command; they go on from the newest checkpoint"
+    )
+    lifeline = Lifeline(partial(_leave, lost, LOST_CONTACT))
     try:
-        with Lifeline(partial(_leave, lost)):
+        with lifeline:
             yield
     except Stopped:  # which all of them are, together
         raise
     except UserError as error:
-        _leave(str(error))
-    except jax.errors.JaxRuntimeError as error:
-        reason = str(error).splitlines()[0]
-        _leave(f"process {here} cannot go on ({reason}); if another one was lost, {_AGAIN}")
+        _leave(str(error), USER_ERROR)
     except KeyboardInterrupt:
         os._exit(INTERRUPTED)
     except BaseException:
+        if lifeline.broken.is_set():
+            _leave(lost, LOST_CONTACT)
         traceback.print_exc()
         os._exit(1)
 
@@ -85,7 +86,7 @@ def _initialize(whom: str, **options: Any) -> None:
     advice = "is every process running, each with its own --process and the same --processes?"
     # When others do not come JAX aborts the process, with a page of addresses: be before it.
     alarm = threading.Timer(
-        _PATIENCE, _leave, [f"waited {_PATIENCE} seconds in vain for {whom}: {advice}"]
+        _PATIENCE, _leave, [f"waited {_PATIENCE} seconds in vain for {whom}: {advice}", USER_ERROR]
     )
     alarm.daemon = True
     alarm.start()
@@ -97,11 +98,11 @@ def _initialize(whom: str, **options: Any) -> None:
         alarm.cancel()
 
 
-def _leave(message: str) -> NoReturn:
-    """Ends this process at once, as a UserError would, where nothing can be waited for any more."""
+def _leave(message: str, code: int) -> NoReturn:
+    """Ends this process at once with a sentence, where nothing can be waited for any more."""
     _leaving.acquire()  # and never released: of two reasons one is said
     print(f"error: {message}", file=sys.stderr, flush=True)
-    os._exit(USER_ERROR)
+    os._exit(code)
 
 
 def is_first() -> bool:

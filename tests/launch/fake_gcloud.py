@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 TPU = Path(os.environ["FAKE_TPU"])
@@ -41,7 +42,9 @@ def lose_machine(state: str) -> None:
 
 
 def reboot() -> None:
-    """Kills what runs on worker 1; the disks stay."""
+    """Kills what runs on worker 1, once a lonely program is gone; the disks stay."""
+    while (TPU / "lonely").exists():
+        time.sleep(0.01)
     pid = TPU / "worker_1" / "llava_jax_run" / "pid"
     os.killpg(int(pid.read_text()), signal.SIGKILL)
 

@@ -20,6 +20,10 @@ import os, pathlib, sys, time
 workdir = pathlib.Path(os.environ["FAKE_TPU"])
 print("arguments", sys.argv[1:], flush=True)
 worker = int(pathlib.Path.home().name[-1])
+if (workdir / "lonely").exists() and worker == 0:
+    code = int((workdir / "lonely").read_text())
+    (workdir / "lonely").unlink()
+    sys.exit(code)
 if (workdir / "slow").exists():
     time.sleep(600)
 if (workdir / f"fail_{worker}").exists():
@@ -141,6 +145,33 @@ def test_a_restarted_worker_gets_its_program_again(cloud: Cloud):
     cloud.run("stop", *TPU)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 143 and "a worker was restarted" in err
+
+
+@pytest.mark.parametrize("code", [75, 134])  # of training that lost a process; of JAX's abort
+def test_a_restarted_worker_takes_the_others_with_it(cloud: Cloud, code: int):
+    (cloud.tpu / "slow").touch()
+    (cloud.tpu / "lonely").write_text(str(code))
+    cloud.script(follow=["reboot"])
+    process = cloud.start("train", *TPU, V5E, "--", PROGRAM)
+    assert process.stdout.readline().startswith("arguments")
+    assert cloud.run("status", *TPU).stdout.splitlines()[1:] == ["running", "running"]
+    cloud.run("stop", *TPU)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 143 and "a worker was restarted" in err
+
+
+def test_an_abort_alone_is_a_failure(cloud: Cloud):
+    (cloud.tpu / "lonely").write_text("134")
+    done = cloud.run("train", *TPU, V5E, "--", PROGRAM)
+    assert done.returncode == 2 and "failed with exit code 134" in done.stderr
+
+
+def test_workers_that_lost_contact_start_again(cloud: Cloud):
+    (cloud.tpu / "lonely").write_text("75")
+    done = cloud.run("train", *TPU, V5E, "--", PROGRAM)
+    assert done.returncode == 0, done.stderr
+    assert "starting the program again on all" in done.stderr
+    assert len(cloud.calls("create")) == 1
 
 
 @pytest.mark.parametrize("worker", [0, 1])
