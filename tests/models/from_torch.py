@@ -5,6 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import torch
+from transformers import CLIPVisionConfig, LlamaConfig
 
 from llava_jax import partition
 from llava_jax.weights import rules
@@ -42,3 +43,25 @@ def parameters(
 def gradients(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     """What `backward` left with each weight, by the weight's name."""
     return {name: w.grad for name, w in model.named_parameters() if w.grad is not None}
+
+
+def tiny_configs() -> tuple[CLIPVisionConfig, LlamaConfig]:
+    """A tower of 16 patches and a decoder of 96 tokens."""
+    vision = CLIPVisionConfig(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        image_size=28,
+        patch_size=7,
+    )
+    text = LlamaConfig(
+        vocab_size=96,
+        hidden_size=48,
+        intermediate_size=80,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        rms_norm_eps=1e-5,
+    )
+    return vision, text

@@ -12,12 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import (
-    CLIPVisionConfig,
-    LlamaConfig,
-    LlavaNextConfig,
-    LlavaNextForConditionalGeneration,
-)
+from transformers import LlavaNextConfig, LlavaNextForConditionalGeneration
 
 from llava_jax.anyres import AnyRes, Merge
 from llava_jax.errors import UserError
@@ -32,7 +27,7 @@ from llava_jax.weights.dialects import recognise
 from llava_jax.weights.hf_configs import llava_config
 from llava_jax.weights.huggingface import load_llava
 from tests.models.batches import IGNORE, IMAGE, labels, make_batch, mean_loss
-from tests.models.from_torch import parameters, randomized
+from tests.models.from_torch import parameters, randomized, tiny_configs
 
 # As in test_golden.py: three to four times the float32 noise of the original itself.
 LOGITS, GRADIENTS, LOSS = 1e-4, 3e-5, 1e-5
@@ -192,23 +187,7 @@ class Pair:
     """A torch LlavaNext and ours with its weights."""
 
     def __init__(self) -> None:
-        vision = CLIPVisionConfig(
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=3,
-            num_attention_heads=2,
-            image_size=28,
-            patch_size=7,
-        )
-        text = LlamaConfig(
-            vocab_size=96,
-            hidden_size=48,
-            intermediate_size=80,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            rms_norm_eps=1e-5,
-        )
+        vision, text = tiny_configs()
         config = LlavaNextConfig(
             vision, text, image_token_index=THEIR_IMAGE, image_grid_pinpoints=PINPOINTS
         )

@@ -8,12 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from transformers import (
-    CLIPVisionConfig,
-    LlamaConfig,
-    LlavaForConditionalGeneration,
-)
 from transformers import LlavaConfig as TheirConfig
+from transformers import LlavaForConditionalGeneration
 
 from llava_jax.errors import UserError
 from llava_jax.inference.programs import greedy
@@ -24,7 +20,7 @@ from llava_jax.models.sizes import LANGUAGE, VISION
 from llava_jax.weights.dialects import recognise
 from llava_jax.weights.hf_configs import llava_config
 from tests.models.batches import IMAGE, labels, make_batch, mean_loss
-from tests.models.from_torch import gradients, parameters, randomized
+from tests.models.from_torch import gradients, parameters, randomized, tiny_configs
 
 # One image inside; two images; an image first; words only. Ids 3..94; 95 is their image token.
 ROWS = [
@@ -42,23 +38,7 @@ class Pair:
     """A torch LLaVA and ours with its weights."""
 
     def __init__(self, layers: int | list[int], select: str = "default", scan: bool = False):
-        vision = CLIPVisionConfig(
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=3,
-            num_attention_heads=2,
-            image_size=28,
-            patch_size=7,
-        )
-        text = LlamaConfig(
-            vocab_size=96,
-            hidden_size=48,
-            intermediate_size=80,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            rms_norm_eps=1e-5,
-        )
+        vision, text = tiny_configs()
         config = TheirConfig(
             vision,
             text,
