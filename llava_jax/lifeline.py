@@ -17,11 +17,12 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from llava_jax.errors import Stopped
+from llava_jax.errors import SetAside, Stopped
 
 _TOKEN = 16  # bytes by which a connection is known for one of this run
 _WELCOME, _FAREWELL = b"+", b"-"
-_PATIENCE = 10.0  # seconds for a connection to come about
+_PATIENCE = 10.0  # seconds in which all connections come about
+_TOKEN_PATIENCE = 1.0  # and a new one says its token: strangers may be silent
 # Seconds that a process with an error of its own stays before it hangs up, so that an error which
 # all of them make is said by each of them.
 _GRACE = 2.0
@@ -34,24 +35,27 @@ class Lifeline:
     """While open, calls `lost` in a thread of its own once any process of the run is gone.
 
     All processes connect to process 0, which tells the others by being gone itself. Where a
-    connection does not come about (a firewall), that process says so and goes without. To be
-    opened by all processes together; they may close it at different times, unless by an error.
+    connection does not come about (a firewall), that process says so and goes without. All open
+    it together, and those without an error leave it together: it closes once all have come so far.
 
-    broken: set once a process is gone.
+    host: by which the others reach process 0; "": what it finds to be its address.
+    lost_another: whether that is why an error of JAX has ended the block.
     """
 
-    def __init__(self, lost: Callable[[], None]) -> None:
-        self.broken = threading.Event()
-        self._lost = lost
-        self._ending = threading.Event()
+    def __init__(self, host: str, lost: Callable[[], None]) -> None:
+        self.lost_another = False
+        self._host, self._lost = host, lost
+        self._broken, self._ending = threading.Event(), threading.Event()
         self._connections: list[socket.socket] = []
+        self._listeners: list[threading.Thread] = []
 
     def __enter__(self) -> "Lifeline":
         if jax.process_index() == 0:
             others = jax.process_count() - 1
             with socket.create_server(("", 0), backlog=others) as server:
                 token = secrets.token_bytes(_TOKEN)
-                _told(token + f"{_own_address()}:{server.getsockname()[1]}".encode())
+                host, port = self._host or _own_address(), server.getsockname()[1]
+                _told(token + f"{host}:{port}".encode())
                 self._accept(server, token, others)
         else:
             told = _told(b"")
@@ -62,21 +66,19 @@ class Lifeline:
         deadline = time.monotonic() + _PATIENCE
         while len(self._connections) < others and time.monotonic() < deadline:
             server.settimeout(max(deadline - time.monotonic(), 0.01))
-            try:
+            with suppress(OSError):  # that process says so itself
                 connection, _ = server.accept()
-                connection.settimeout(_PATIENCE)
-                if secrets.compare_digest(connection.recv(_TOKEN), token):
-                    connection.sendall(_WELCOME)
+                if _knows(connection, token):
                     self._keep(connection)
                 else:
                     connection.close()
-            except OSError:
-                continue  # that process says so itself
 
     def _connect(self, token: bytes, address: str) -> None:
         host, _, port = address.rpartition(":")
         try:
             connection = socket.create_connection((host, int(port)), timeout=_PATIENCE)
+            # Longer than process 0 accepts: who is welcome must still be there.
+            connection.settimeout(3 * _PATIENCE)
             connection.sendall(token)
             if connection.recv(len(_WELCOME)) != _WELCOME:
                 raise OSError("it hung up")
@@ -97,16 +99,18 @@ class Lifeline:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _INTERVAL)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _QUESTIONS)
         self._connections.append(connection)
-        threading.Thread(target=self._listen, args=[connection], daemon=True).start()
+        self._listeners.append(
+            threading.Thread(target=self._listen, args=[connection], daemon=True)
+        )
+        self._listeners[-1].start()
 
     def _listen(self, connection: socket.socket) -> None:
-        try:
+        farewell = b""
+        with suppress(OSError):
             farewell = connection.recv(len(_FAREWELL))
-        except OSError:
-            farewell = b""
         if farewell:
             return
-        self.broken.set()
+        self._broken.set()
         if not self._ending.is_set():
             self._ending.set()
             self._hang_up()
@@ -118,17 +122,31 @@ class Lifeline:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._ending.set()
-        if error is None or isinstance(error, Stopped):
-            for connection in self._connections:
-                with suppress(OSError):  # the other side was first
-                    connection.sendall(_FAREWELL)
+        if error is None or isinstance(error, Stopped | SetAside):
+            self._part()
             return
+        self._ending.set()
         if isinstance(error, jax.errors.JaxRuntimeError):
-            self.broken.wait(_SILENCE)  # that another one is lost may be why, or not
+            self.lost_another = self._broken.wait(_SILENCE)
         else:
             time.sleep(_GRACE)
         self._hang_up()
+
+    def _part(self) -> None:
+        """Waits for the others, who may need this process so long; JAX would for minutes only."""
+        if jax.process_index() == 0:
+            self._hear_farewells()
+        for connection in self._connections:
+            with suppress(OSError):  # it is gone: its listener tells
+                connection.sendall(_FAREWELL)
+        self._hear_farewells()
+        self._ending.set()
+        for connection in self._connections:
+            connection.close()
+
+    def _hear_farewells(self) -> None:
+        for listener in self._listeners:
+            listener.join()
 
     def _hang_up(self) -> None:
         for connection in self._connections:
@@ -139,9 +157,21 @@ class Lifeline:
             time.sleep(_GRACE)
 
 
+def _knows(connection: socket.socket, token: bytes) -> bool:
+    """Whether it is one of this run's processes, which is then welcomed."""
+    connection.settimeout(_TOKEN_PATIENCE)
+    try:
+        known = secrets.compare_digest(connection.recv(_TOKEN), token)
+        if known:
+            connection.sendall(_WELCOME)
+    except OSError:
+        return False
+    return known
+
+
 def _told(message: bytes) -> bytes:
     """What process 0 says to all."""
-    said = np.zeros(_TOKEN + 64, np.uint8)
+    said = np.zeros(_TOKEN + 300, np.uint8)  # a host's name has at most 253 characters
     said[: len(message)] = np.frombuffer(message, np.uint8)
     return multihost_utils.broadcast_one_to_all(said).tobytes().rstrip(b"\0")
 

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import jax
 from jax.experimental import multihost_utils
 
-from llava_jax.errors import INTERRUPTED, LOST_CONTACT, USER_ERROR, Stopped, UserError
+from llava_jax.errors import INTERRUPTED, LOST_CONTACT, USER_ERROR, SetAside, Stopped, UserError
 from llava_jax.lifeline import Lifeline
 
 AUTO = "auto"
@@ -42,24 +42,24 @@ def joined(coordinator: str, count: int, index: int) -> Iterator[None]:
         yield
         return
     lost = (
-        f"process {jax.process_index()} lost contact with another process of the run: start all of "
-        "them again with the same command; they go on from the newest checkpoint"
+        f"error: process {jax.process_index()} lost contact with another process of the run: start "
+        "all of them again with the same command; they go on from the newest checkpoint"
     )
-    lifeline = Lifeline(partial(_leave, lost, LOST_CONTACT))
+    host = "" if coordinator == AUTO else coordinator.rpartition(":")[0]
+    lifeline = Lifeline(host, partial(_leave, lost, LOST_CONTACT))
     try:
         with lifeline:
             yield
-    except Stopped:  # which all of them are, together
+    except (Stopped, SetAside):  # of which the others know, or need not
         raise
     except UserError as error:
-        _leave(str(error), USER_ERROR)
+        _leave(f"error: {error}", USER_ERROR)
     except KeyboardInterrupt:
-        os._exit(INTERRUPTED)
+        _leave("", INTERRUPTED)
     except BaseException:
-        if lifeline.broken.is_set():
+        if lifeline.lost_another:
             _leave(lost, LOST_CONTACT)
-        traceback.print_exc()
-        os._exit(1)
+        _leave(traceback.format_exc(), 1)
 
 
 def _join(coordinator: str, count: int, index: int) -> None:
@@ -86,7 +86,9 @@ def _initialize(whom: str, **options: Any) -> None:
     advice = "is every process running, each with its own --process and the same --processes?"
     # When others do not come JAX aborts the process, with a page of addresses: be before it.
     alarm = threading.Timer(
-        _PATIENCE, _leave, [f"waited {_PATIENCE} seconds in vain for {whom}: {advice}", USER_ERROR]
+        _PATIENCE,
+        _leave,
+        [f"error: waited {_PATIENCE} seconds in vain for {whom}: {advice}", USER_ERROR],
     )
     alarm.daemon = True
     alarm.start()
@@ -101,8 +103,10 @@ def _initialize(whom: str, **options: Any) -> None:
 def _leave(message: str, code: int) -> NoReturn:
     """Ends this process at once with a sentence, where nothing can be waited for any more."""
     _leaving.acquire()  # and never released: of two reasons one is said
-    print(f"error: {message}", file=sys.stderr, flush=True)
-    os._exit(code)
+    try:
+        print(message, file=sys.stderr, flush=True)
+    finally:  # though nobody may be there to read it
+        os._exit(code)
 
 
 def is_first() -> bool:

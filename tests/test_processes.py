@@ -25,18 +25,24 @@ ENDS = """
 import os, signal, time
 from absl import flags
 from llava_jax import launching
-from llava_jax.errors import Stopped, UserError
+from llava_jax.errors import SetAside, Stopped, UserError
 
 numbers = launching.define_processes()
 ending = flags.DEFINE_string("end", None, "How the process ends, or after how many seconds.")
 hidden = flags.DEFINE_bool("hidden", False, "Whether process 0 cannot be reached.")
 
+def refuse(*_, **__):
+    raise OSError("no way")
+
 def main():
+    import jax
     from llava_jax import lifeline
     from llava_jax.processes import joined
 
+    lifeline._SILENCE = 3
     if hidden.value:
-        lifeline._own_address, lifeline._PATIENCE = lambda: "192.0.2.1", 1
+        lifeline._PATIENCE = 1
+        lifeline.socket.create_connection = refuse
     with joined(*numbers()):
         time.sleep(0.5 * numbers()[2])
         end = ending.value
@@ -46,6 +52,10 @@ def main():
             raise UserError("something to mend")
         if end == "broken":
             raise ZeroDivisionError
+        if end == "full":
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+        if end == "partly":
+            raise SetAside("one answer")
         if end == "stopped":
             raise Stopped("stopped after step 3")
         time.sleep(int(end))
@@ -80,6 +90,7 @@ def test_others_that_do_not_come(process: int):
 
 LOST = "lost contact with another process of the run: start all of them again"
 MEND = "error: something to mend"
+BUG = "ZeroDivisionError\n"
 
 
 @pytest.mark.parametrize(
@@ -89,9 +100,14 @@ MEND = "error: something to mend"
         (("60", "60", "killed"), (75, 75, -9), (LOST, LOST, "")),
         (("60", "mistaken"), (75, 2), (LOST, MEND)),
         (("mistaken", "60"), (2, 75), (MEND, LOST)),
-        (("60", "broken"), (75, 1), (LOST, "ZeroDivisionError\n")),
+        (("60", "broken"), (75, 1), (LOST, BUG)),
+        (("broken", "60"), (1, 75), (BUG, LOST)),
+        (("broken", "broken"), (1, 1), (BUG, BUG)),
+        (("full", "60"), (1, 75), ("RESOURCE_EXHAUSTED: out of memory\n", LOST)),
         (("mistaken", "mistaken"), (2, 2), (MEND, MEND)),
         (("stopped", "stopped"), (143, 143), ("stopped after step 3", "stopped after step 3")),
+        (("partly", "2"), (3, 0), ("finished, but: one answer", "")),
+        (("0", "60", "killed"), (75, 75, -9), (LOST, LOST, "")),
         (("0", "2"), (0, 0), ("", "")),
         (("2", "0"), (0, 0), ("", "")),
     ],
@@ -124,7 +140,7 @@ def test_a_first_that_cannot_be_reached():
     for process in (first, second):
         _, errors = process.communicate(timeout=50)
         assert process.returncode == 0, errors
-    assert "process 1 cannot reach process 0 at 192.0.2.1:" in errors
+    assert "process 1 cannot reach process 0 at 127.0.0.1:" in errors
     assert errors.count("\n") == 1
 
 

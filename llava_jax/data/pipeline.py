@@ -9,6 +9,9 @@ stay in a cache folder); in return the steps of an epoch are known beforehand, p
 """
 
 import logging
+import multiprocessing
+import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -208,8 +211,20 @@ class Batches(grain.IterDataset):
             if not flags.FLAGS.is_parsed():  # grain asks them, and only launchers parse them
                 flags.FLAGS.mark_as_parsed()
             options = grain.MultiprocessingOptions(self.workers, per_worker_buffer_size=AHEAD)
-            ahead = ahead.mp_prefetch(options)
+            ahead = ahead.mp_prefetch(options, _end_with_the_run)
         return iter(ahead)
+
+
+def _end_with_the_run(number: int, count: int) -> None:
+    """In a worker: ends it where the run was killed, and so could not."""
+
+    def watch() -> None:
+        run = multiprocessing.parent_process()
+        assert run is not None
+        run.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 class BatchIterator(grain.DatasetIterator):
