@@ -44,6 +44,7 @@ def main() -> None:
     from llava_jax.evaluation.ablation.report import report
     from llava_jax.evaluation.ablation.running import run_all
 
+    launching.read_recipe(_CONFIG)
     grids = [parse_grid(text) for text in _GRID.value]
     grids += read_plan(Path(_PLAN.value).expanduser()) if _PLAN.value else []
     if not grids:

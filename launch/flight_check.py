@@ -11,12 +11,13 @@ A topology is a slice as it is rented: v5e-64 and v6e-8 count chips, v4-64 and v
 chip); 4xv5e-64 is four slices. Times are modelled, never measured.
 """
 
-from pathlib import Path
+from collections.abc import Sequence
 
 from absl import flags
 from ml_collections import config_flags
 
 from llava_jax import launching
+from llava_jax.errors import UserError
 from llava_jax.tpu.environment import COMPILER_ENVIRONMENT
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The recipe.")
@@ -42,27 +43,43 @@ def main() -> None:
     own_temporary_folder()
     from rich.console import Console
 
-    from llava_jax.config import parse
+    from llava_jax.run_folder import writable
     from llava_jax.tpu import inference_check
     from llava_jax.tpu.flight_check import Check
-    from llava_jax.tpu.presentation import present
+    from llava_jax.tpu.presentation import does_not_fit, present
     from llava_jax.tpu.search import check_or_nearest, search
     from llava_jax.tpu.topology import parse_topology
 
     console = Console()
-    recipe, topology = parse(_CONFIG.value), parse_topology(_TOPOLOGY.value)
+    recipe, topology = launching.read_recipe(_CONFIG), parse_topology(_TOPOLOGY.value)
+    out, dump = (
+        writable(f"--{flag.name}", flag.value) if flag.value else None for flag in (_OUT, _DUMP)
+    )
+    if out is not None and out.suffix == ".png":
+        raise UserError(f"--out={_OUT.value}: name the JSON, as report.json; its plot gets .png")
     if _STAGE.value in inference_check.KINDS:
+        _refuse([_SAMPLES, _SEARCH], "is for training stages")
         report, program = inference_check.run_inference_check(
             inference_check.InferenceCheck(
                 recipe, _STAGE.value, topology, _ROWS.value, _CONTEXT.value, _INT8.value
             )
         )
     else:
+        stage = f"config.stage.{_STAGE.value}"
+        _refuse([_ROWS, _CONTEXT, _INT8], f"is for prefill and decode; a stage has --{stage}.rows")
         check = Check(recipe, _STAGE.value, topology, _SAMPLES.value)
         report, program = (search if _SEARCH.value else check_or_nearest)(check, console)
-    present(report, console, Path(_OUT.value).expanduser() if _OUT.value else None)
-    if _DUMP.value and program:
-        Path(_DUMP.value).expanduser().write_text(program)
+    present(report, console, out)
+    if not report.fits:
+        raise UserError(f"{does_not_fit(report)}: take fewer rows or a larger topology")
+    if dump is not None:
+        dump.write_text(program)
+
+
+def _refuse(given: Sequence[flags.FlagHolder], why: str) -> None:
+    for flag in given:
+        if flag.present:
+            raise UserError(f"--{flag.name} {why}")
 
 
 if __name__ == "__main__":

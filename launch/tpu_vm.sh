@@ -53,6 +53,10 @@ parse() {
   subcommand=${1:-}
   case $subcommand in
     train | create | install | run | log | status | stop | delete) shift ;;
+    -h | --help | help)
+      sed -n '2,/^set /s/^# \{0,1\}//p' launch/tpu_vm.sh
+      exit
+      ;;
     *) fail "unknown subcommand '$subcommand' ($usage)" ;;
   esac
   while [ $# -gt 0 ]; do

@@ -18,6 +18,11 @@ import ml_collections
 from llava_jax.errors import UserError
 
 
+def _at_least(least: int, default: Any) -> Any:
+    """A key's default, and the smallest value that makes sense."""
+    return field(default=default, metadata={"least": least})
+
+
 @dataclass(frozen=True)
 class Model:
     """Which networks; names are those of llava_jax/models/sizes.py."""
@@ -44,10 +49,10 @@ class Weights:
 class MeshShape:
     """How the devices of a run are arranged; the product of these is their number."""
 
-    slices: int = 1  # TPU slices joined by the data-centre network, each with a copy of all
-    data: int = 1  # copies of the parameters within a slice
-    fsdp: int = 0  # devices that share one copy; 0: all that the others leave
-    tensor: int = 1  # devices that share each product
+    slices: int = _at_least(1, 1)  # TPU slices joined by the data-centre network, each a copy
+    data: int = _at_least(1, 1)  # copies of the parameters within a slice
+    fsdp: int = _at_least(0, 0)  # devices that share one copy; 0: all that the others leave
+    tensor: int = _at_least(1, 1)  # devices that share each product
 
 
 @dataclass(frozen=True)
@@ -96,15 +101,15 @@ class Stage:
     template: str = "plain"
     image_mode: Literal["pad", "crop"] = "crop"
     optimizer: Optimizer = field(default_factory=Optimizer)
-    epochs: float = 1.0  # passes over the data; not used where steps are given
-    steps: int = 0  # optimizer steps; 0: from the epochs
-    rows: int = 256  # rows of the global batch
-    length: int = 2048  # tokens a row
-    sample_length: int = 0  # tokens a sample: what is longer is cut; 0: a row's
-    images: int = 1  # image slots a row
+    epochs: float = _at_least(0, 1.0)  # passes over the data; not used where steps are given
+    steps: int = _at_least(0, 0)  # optimizer steps; 0: from the epochs
+    rows: int = _at_least(1, 256)  # rows of the global batch
+    length: int = _at_least(2, 2048)  # tokens a row
+    sample_length: int = _at_least(0, 0)  # tokens a sample: what is longer is cut; 0: a row's
+    images: int = _at_least(1, 1)  # image slots a row
     pack: bool = False  # several samples in one row
     group: Literal["none", "modality_length"] = "none"  # how the original batches stage 2
-    accumulate: int = 1  # micro-batches a step
+    accumulate: int = _at_least(1, 1)  # micro-batches a step
     normalize: Literal["global", "per_device"] = "global"  # over which tokens the loss is a mean
     cache_features: bool = False  # run the frozen tower once over all images, before training
 
@@ -132,11 +137,11 @@ class Recipe:
     stages: tuple[str, ...] = ()  # in this order; each is a key of `stage`
     stage: dict[str, Stage] = field(default_factory=dict)
     on_bad_image: Literal["skip", "fail"] = "skip"
-    workers: int = 0  # processes that read data ahead; 0: in this one
-    log_every: int = 10  # steps
-    save_every: int = 100  # steps
-    keep: int = 2  # checkpoints of a stage that stay on disk
-    sample_every: int = 0  # steps between sheets of sample answers; 0: at each stage's end
+    workers: int = _at_least(0, 0)  # processes that read data ahead; 0: in this one
+    log_every: int = _at_least(1, 10)  # steps
+    save_every: int = _at_least(1, 100)  # steps
+    keep: int = _at_least(1, 2)  # checkpoints of a stage that stay on disk
+    sample_every: int = _at_least(0, 0)  # steps between sheets of sample answers; 0: at the end
 
 
 def new_stage() -> ml_collections.ConfigDict:
@@ -204,7 +209,9 @@ def build(kind: Any, value: Any, where: str) -> Any:
         unknown = sorted(set(_expect(dict, value, "a group of keys", where)) - set(fields))
         if unknown:
             raise UserError(f"{where} has no key {unknown[0]!r}; it has {sorted(fields)}")
-        return kind(**{k: build(fields[k], v, f"{where}.{k}") for k, v in value.items()})
+        built = kind(**{k: build(fields[k], v, f"{where}.{k}") for k, v in value.items()})
+        _refuse_too_small(built, where)
+        return built
     if origin is dict:
         items = _expect(dict, value, "a group of keys", where).items()
         return {k: build(arguments[1], v, f"{where}.{k}") for k, v in items}
@@ -221,6 +228,13 @@ def build(kind: Any, value: Any, where: str) -> Any:
     if kind is not bool and isinstance(value, bool):
         raise UserError(f"{where} must be {kind.__name__}, not {value!r}")
     return kind(_expect((int, float) if kind is float else kind, value, kind.__name__, where))
+
+
+def _refuse_too_small(built: Any, where: str) -> None:
+    for key in dataclasses.fields(built):
+        value, least = getattr(built, key.name), key.metadata.get("least")
+        if least is not None and not value >= least:
+            raise UserError(f"{where}.{key.name} must be at least {least}, not {value}")
 
 
 def _expect(kind: Any, value: Any, name: str, where: str) -> Any:

@@ -7,13 +7,15 @@ A launcher imports this, absl and the standard library at its top, everything el
 import glob
 import os
 import platform
+import re
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
 
 from absl import app, flags, logging
 
-from llava_jax.config import cache_folder
+from llava_jax.config import Recipe, cache_folder, parse
 from llava_jax.errors import (
     INTERRUPTED,
     SET_ASIDE,
@@ -32,6 +34,7 @@ _KEEP_MEMORY = {
     "MALLOC_ARENA_MAX": "1",
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # large pages: weights are read 5% faster
 }
+_PATIENCE = 10.0  # seconds for threads to end after an error
 
 
 def run(main: Callable[[], None], environment: Mapping[str, str] | None = None) -> None:
@@ -49,7 +52,7 @@ def run(main: Callable[[], None], environment: Mapping[str, str] | None = None) 
         app.run(lambda _: main(), flags_parser=_parse_flags)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(USER_ERROR)
+        _without_waiting(USER_ERROR)
     except SetAside as partly:
         print(f"finished, but: {partly}", file=sys.stderr)
         sys.exit(SET_ASIDE)
@@ -61,14 +64,35 @@ def run(main: Callable[[], None], environment: Mapping[str, str] | None = None) 
         sys.exit(INTERRUPTED)
 
 
+def _without_waiting(code: int) -> NoReturn:
+    """sys.exit; but threads that a failed library left waiting for ever are given up."""
+    end = threading.Timer(_PATIENCE, os._exit, [code])
+    end.daemon = True
+    end.start()
+    sys.exit(code)
+
+
 def define_processes() -> Callable[[], tuple[str, int, int]]:
-    """Flags of a run of several processes; once parsed, what `processes.join` wants."""
+    """Flags of a run of several processes; once parsed, what `processes.joined` wants."""
     coordinator = flags.DEFINE_string(
         "coordinator", "", "Of a run of several processes: host:port of the first, or auto on TPUs."
     )
     count = flags.DEFINE_integer("processes", 0, "How many there are (with host:port).")
     index = flags.DEFINE_integer("process", 0, "Which this is, from 0 (with host:port).")
     return lambda: (coordinator.value, count.value, index.value)
+
+
+def read_recipe(config: Any) -> Recipe:
+    """What a flag of `config_flags.DEFINE_config_file` names.
+
+    Raises:
+      UserError: no such file, or a recipe that cannot be.
+    """
+    try:
+        return parse(config.value)
+    except OSError as error:  # raised on reading the config, not on parsing the flag
+        file = getattr(flags.FLAGS[config.name], "config_filename", "")
+        raise UserError(f"cannot read the recipe {file}: configs/ holds recipes") from error
 
 
 def _without_savers(failure: threading.ExceptHookArgs) -> None:
@@ -103,7 +127,13 @@ def _parse_flags(arguments: list[str]) -> list[str]:
     try:
         rest = flags.FLAGS(arguments)
     except flags.Error as error:
-        raise UserError(f"{error} (--help shows the flags)") from error
+        missing = re.findall(r"Flag (--\w+) must have a value other than None", str(error))
+        said = f"give {' and '.join(missing)}" if missing else error
+        raise UserError(f"{said} (--help shows the flags)") from error
+    except SyntaxError as error:  # from --config=FILE
+        raise UserError(
+            f"{error.filename} is no recipe: {error.msg}, line {error.lineno}"
+        ) from None
     except (AttributeError, KeyError) as error:  # from ml_collections, about --config.KEY=...
         message = error.args[0]
         while isinstance(message, Exception):

@@ -53,7 +53,12 @@ def lookup(table: Sequence[tuple[str, Value]], paths: Iterable[str]) -> dict[str
 
 def refuse_idle(patterns: Iterable[str], paths: Iterable[str]) -> None:
     """Raises UserError where a pattern matches no path: it is not what its writer meant."""
-    paths = list(paths)
+    paths, patterns = list(paths), list(patterns)
+    for pattern in patterns:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise UserError(f"{pattern!r} is no regular expression: {error}") from None
     idle = [p for p in patterns if not any(re.fullmatch(p, path) for path in paths)]
     if idle:
         tops = sorted({path.split("/")[0] for path in paths})

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from llava_jax.errors import UserError
 from llava_jax.processes import is_first
 from llava_jax.run_folder import RunFolder, reaching, write_whole
 
@@ -14,7 +15,13 @@ def read_report(workdir: RunFolder) -> dict[str, Any]:
     """What is known so far; empty before anything is."""
     path = workdir / "report.json"
     with reaching(path):
-        return json.loads(path.read_text()) if path.exists() else {}
+        text = path.read_text() if path.exists() else "{}"
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise UserError(
+            f"{path} is damaged ({error}): remove it, and figures are gathered anew"
+        ) from error
 
 
 def update_report(workdir: RunFolder, **entries: Any) -> None:

@@ -27,6 +27,8 @@ def run_folder(place: str) -> RunFolder:
 
     Raises UserError where runs cannot be kept behind such a URL.
     """
+    if not place:
+        raise UserError("--workdir is empty: name a folder for the run")
     if "://" not in place:
         return Path(place).expanduser()
     # Orbax's own client and other hosts write there too: a listing does not stay true.
@@ -50,6 +52,24 @@ def refuse_url(flag: str, place: str) -> None:
         )
 
 
+def writable(flag: str, place: str) -> Path:
+    """A local file that a program is to write at its end, its folder made.
+
+    Raises UserError where it could not be written; better before the work than after it.
+    """
+    refuse_url(flag, place)
+    path = Path(place).expanduser()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab"):
+            pass
+        if path.stat().st_size == 0:
+            path.unlink()
+    except OSError as error:
+        raise UserError(f"{flag}={place} cannot be written: {error}") from error
+    return path
+
+
 def is_remote(path: RunFolder) -> bool:
     """Whether it is behind a URL."""
     return "://" in str(path)
@@ -67,7 +87,8 @@ def write_whole(path: RunFolder, content: bytes) -> None:
     if is_remote(path):
         with reaching(path):
             path.write_bytes(content)
-    else:
+        return
+    with reaching(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
         with partial.open("wb") as file:
@@ -79,15 +100,20 @@ def write_whole(path: RunFolder, content: bytes) -> None:
 
 @contextmanager
 def reaching(path: RunFolder) -> Iterator[None]:
-    """Turns whatever a remote storage's client raises inside into a UserError."""
+    """Turns what a disk, or whatever a remote storage's client, raises inside into a UserError."""
     try:
         yield
     except UserError:
         raise
     except Exception as error:  # each client raises its own kinds
-        if not is_remote(path):
-            raise
         reason = " ".join(str(error).split()) or type(error).__name__
+        if not is_remote(path):
+            if not isinstance(error, OSError):
+                raise
+            raise UserError(
+                f"cannot read or write {path} ({reason}): make room, or name a folder "
+                "that is yours to write to"
+            ) from error
         raise UserError(
             f"cannot read or write {path} ({reason}): see that the bucket exists, that the network "
             "is there, and that you may write to it (for gs://: gcloud auth application-default "

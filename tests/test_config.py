@@ -73,6 +73,9 @@ def test_a_key_that_does_not_exist_cannot_be_set(place: str):
         ("stage.align.trainable", "projector/.*", "config.stage.align.trainable must be a list"),
         ("model", "clip", "config.model must be a group of keys, not 'clip'"),
         ("stage", (), "config.stage must be a group of keys"),
+        ("keep", 0, "config.keep must be at least 1, not 0"),
+        ("stage.align.rows", -4, "config.stage.align.rows must be at least 1, not -4"),
+        ("stage.align.epochs", float("nan"), "config.stage.align.epochs must be at least 0"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(path: str, value, message: str):

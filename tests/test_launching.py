@@ -23,12 +23,19 @@ def main():
     print(*(os.environ.get(name) for name in names))
     if how.value == "user":
         raise UserError("it is broken: mend it")
+    if how.value == "recipe":
+        launching.read_recipe(config)
     if how.value == "partly":
         raise SetAside("2 images are missing")
     if how.value == "bug":
         raise ValueError("a bug")
     if how.value == "interrupt":
         raise KeyboardInterrupt
+    if how.value == "stuck":
+        import threading
+        launching._PATIENCE = 1
+        threading.Thread(target=threading.Event().wait).start()
+        raise UserError("a library waits for ever")
     if how.value == "log":
         from absl import logging
         logging.warning("chatter")
@@ -43,6 +50,7 @@ def get_config():
 
 def run(tmp_path: Path, *flags: str, **environment: str) -> tuple[int, str, str]:
     (tmp_path / "recipe.py").write_text(CONFIG)
+    (tmp_path / "words.txt").write_text("This is no Python.")
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     bare = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC", "JAX_"))}
@@ -72,11 +80,18 @@ def test_the_environment_is_set_before_main_and_the_users_stays(tmp_path: Path):
         (["--how=partly"], 3, "finished, but: 2 images are missing\n"),
         (["--how=interrupt"], 130, "\n"),
         (["--how=log"], 0, ""),
+        (["--how=stuck"], 2, "error: a library waits for ever\n"),
         (["--hwo=user"], 2, "error: Unknown command line flag 'hwo'"),
         (["--number=three"], 2, "error: flag --number=three"),
         (["how"], 2, "error: unexpected argument 'how'"),
         (["--config=recipe.py", "--config.sede=3"], 2, "error: the recipe has no key 'sede'. Did"),
         (["--config=recipe.py", "--config.stage.algin.rows=3"], 2, "error: the recipe has no key"),
+        (["--config=words.txt"], 2, "error: words.txt is no recipe: invalid syntax, line 1"),
+        (
+            ["--config=none.py", "--how=recipe"],
+            2,
+            "error: cannot read the recipe none.py",
+        ),
         (["--config=recipe.py", "--config.seed=x"], 2, "error: flag --config.seed=x"),
     ],
 )

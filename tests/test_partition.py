@@ -53,6 +53,11 @@ def test_a_pattern_that_matches_nothing_is_an_error():
         partition.split(PARAMS, ["language/.*", "proj/.*"])
 
 
+def test_a_pattern_that_is_none_is_an_error():
+    with pytest.raises(UserError, match=r"'\(' is no regular expression: missing \)"):
+        partition.split(PARAMS, ["language/.*", "("])
+
+
 def test_the_first_pattern_of_a_table_counts():
     table = [("projector/.*", 1), (".*/scale", 2), (".*", 3)]
     found = partition.lookup(table, partition.flatten(PARAMS))

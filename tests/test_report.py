@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from llava_jax import report
+from llava_jax.errors import UserError
 from llava_jax.report import add_minutes, read_report, timed, update_report
 
 
@@ -16,6 +17,12 @@ def test_entries_gather_and_new_ones_replace_old(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
 
 
+def test_a_damaged_report_is_named(tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text("{")
+    with pytest.raises(UserError, match=r"report.json is damaged .*remove it"):
+        update_report(tmp_path, held_out={})
+
+
 def test_a_write_that_breaks_off_leaves_the_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -25,7 +32,7 @@ def test_a_write_that_breaks_off_leaves_the_report(
         raise OSError("No space left on device")
 
     monkeypatch.setattr(os, "fsync", break_off)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(UserError, match=r"No space.*make room"):
         update_report(tmp_path, evaluated={"align": 16})
     assert read_report(tmp_path) == {"evaluated": {"align": 8}}
 

@@ -6,13 +6,26 @@ import pytest
 
 from llava_jax.errors import UserError
 from llava_jax.report import read_report, update_report
-from llava_jax.run_folder import is_remote, on_disk, refuse_url, run_folder, write_whole
+from llava_jax.run_folder import is_remote, on_disk, refuse_url, run_folder, writable, write_whole
 from llava_jax.training.metrics import MetricsLog
 
 
 def test_a_local_folder_is_its_own_place_on_disk(tmp_path: Path) -> None:
     assert run_folder(str(tmp_path)) == on_disk(tmp_path) == tmp_path and not is_remote(tmp_path)
     assert run_folder("~/run") == Path.home() / "run"
+
+
+def test_places_that_cannot_be_written_are_said_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(UserError, match="--workdir is empty"):
+        run_folder("")
+    with pytest.raises(UserError, match="make room, or name a folder"):
+        write_whole(tmp_path / "file" / "recipe.json", b"{}")
+    for place in (tmp_path, tmp_path / "file" / "x.json"):
+        with pytest.raises(UserError, match=r"--out=.* cannot be written"):
+            writable("--out", str(place))
+    assert writable("--out", str(tmp_path / "file")).read_text() == "kept"
+    assert not writable("--out", str(tmp_path / "new" / "x.json")).exists()
 
 
 def test_urls_have_places_of_their_own_in_the_cache(

@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-from llava_jax.config import Recipe
+from llava_jax.config import MeshShape, Recipe
 from llava_jax.errors import UserError
 from llava_jax.mesh import describe, make_mesh
 from llava_jax.tpu.counting.collectives import by_kind
@@ -44,17 +44,22 @@ class Check:
         if self.stage not in self.recipe.stage:
             known = ", ".join(sorted(self.recipe.stage))
             raise UserError(f"the recipe has no stage {self.stage!r}: choose one of {known}")
+        if self.recipe.mesh.slices not in (1, self.topology.slices):
+            raise UserError(
+                f"config.mesh.slices={self.recipe.mesh.slices}, but {self.topology.name} has "
+                f"{self.topology.slices}: the topology says how many, leave the key out"
+            )
 
     def setting(self) -> Setting:
         """The check as the report says it, its mesh built."""
-        stage = self.recipe.stage[self.stage]
+        stage, mesh = self.recipe.stage[self.stage], self.mesh()
         return Setting(
             recipe=self.recipe.name,
             stage=self.stage,
             topology=self.topology.name,
             chips=self.topology.chips,
-            mesh=self.recipe.mesh,
-            axes=describe(self.mesh()),
+            mesh=self.mesh_shape(),
+            axes=describe(mesh),
             remat=self.recipe.remat,
             batch=stage.rows,
             accumulate=stage.accumulate,
@@ -65,8 +70,11 @@ class Check:
 
     def mesh(self) -> jax.sharding.Mesh:
         """The topology's devices, arranged as the recipe says; its slices are the topology's."""
-        shape = replace(self.recipe.mesh, slices=self.topology.slices)
-        return make_mesh(shape, self.topology.devices())
+        return make_mesh(self.mesh_shape(), self.topology.devices())
+
+    def mesh_shape(self) -> MeshShape:
+        """As the recipe says, but for the slices."""
+        return replace(self.recipe.mesh, slices=self.topology.slices)
 
 
 def run_check(check: Check) -> tuple[Report, str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import jax
 
 from llava_jax.config import MeshShape, Recipe
+from llava_jax.errors import UserError
 from llava_jax.inference.program import (
     InferenceProgram,
     cache_formats,
@@ -34,6 +35,10 @@ class InferenceCheck:
     context: int
     int8: bool = False
 
+    def __post_init__(self) -> None:
+        if self.topology.slices > 1:
+            raise UserError(f"{self.kind} runs on one slice, and {self.topology.name} is several")
+
 
 def run_inference_check(check: InferenceCheck) -> tuple[Report, str]:
     """Compiles and counts, all chips sharing each product. Returns report and program.
@@ -41,7 +46,7 @@ def run_inference_check(check: InferenceCheck) -> tuple[Report, str]:
     Raises:
       UserError: the chips do not divide the model's heads, or libtpu is missing.
     """
-    shape = MeshShape(slices=check.topology.slices, tensor=check.topology.chips)
+    shape = MeshShape(tensor=check.topology.chips)
     mesh = make_mesh(shape, check.topology.devices())
     setting = Setting(
         recipe=check.recipe.name + (" in 8 bits" if check.int8 else ""),

@@ -164,6 +164,6 @@ class Report:
     def write(self, path: Path) -> None:
         """Whole or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
+        partial = path.with_name(f"{path.name}.partial")
         partial.write_text(json.dumps(self.as_dict(), indent=2) + "\n")
         partial.replace(path)

@@ -76,8 +76,9 @@ def search(check: Check, console: Console) -> Found:
         )
     report, program = max(fitting, key=_pace)
     largest = compiler.largest_batch(_as_check(check, report))
+    bound = "at least " if compiler.exhausted else ""
     console.print(f"the fastest that fits: {what(report.setting)}")
-    console.print(f"the largest batch that fits at once on this mesh: {largest} rows")
+    console.print(f"the largest batch that fits at once on this mesh: {bound}{largest} rows")
     return replace(report, tried=tuple(compiler.trials)), program
 
 
@@ -183,6 +184,8 @@ def _tensor_sizes(check: Check) -> list[int]:
 def _check_rows(check: Check) -> None:
     """Raises UserError where chips would get no whole rows, with the mesh that mends it."""
     stage, mesh = check.recipe.stage[check.stage], check.recipe.mesh
+    if check.topology.chips % mesh.tensor:
+        return  # which the mesh itself will say
     shares = check.topology.chips // mesh.tensor
     if stage.rows % shares and stage.rows < shares:
         raise UserError(

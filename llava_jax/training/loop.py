@@ -33,6 +33,7 @@ from llava_jax.training.samples import sample_records, write_samples
 from llava_jax.training.scene_data import make_scene_data
 from llava_jax.training.stage import (
     batch_counts,
+    check_stage,
     most_targets,
     stage_batches,
     stored_images,
@@ -61,6 +62,8 @@ def train(recipe: Recipe, workdir: RunFolder) -> partition.Params:
     compute = local_compute(recipe.dtype, recipe.remat)
     base = load_base(recipe, compute)
     params = base.params
+    for name in recipe.stages:  # whatever can be wrong with the last is said before the first
+        check_stage(recipe.stage[name], params, on_disk(workdir))
     for name in recipe.stages:
         run = StageRun(recipe, name, workdir, base, compute, mesh)
         params = run.train(params)

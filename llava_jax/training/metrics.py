@@ -19,6 +19,7 @@ from rich.progress import (
 )
 from tensorboardX import SummaryWriter
 
+from llava_jax.errors import UserError
 from llava_jax.processes import is_first
 from llava_jax.run_folder import RunFolder, on_disk, reaching, write_whole
 
@@ -49,7 +50,7 @@ class MetricsLog:
             shutil.rmtree(self._disk, ignore_errors=True)
         self._disk.mkdir(parents=True, exist_ok=True)
         self._path = self._disk / "metrics.jsonl"
-        kept = [line for line in self._lines() if json.loads(line)["step"] < first_step]
+        kept = [line for line in self._lines() if self._step(line) < first_step]
         partial = self._path.with_suffix(".partial")
         partial.write_text("".join(kept))
         partial.replace(self._path)
@@ -61,9 +62,18 @@ class MetricsLog:
         with reaching(path):
             if not path.exists():
                 return []
-            with path.open() as file:
-                # A line that a killed run did not finish has no newline.
-                return [line for line in file if line.endswith("\n")]
+            lines = path.read_bytes().decode(errors="replace").splitlines(keepends=True)
+        # A line that a killed run did not finish has no newline.
+        return [line for line in lines if line.endswith("\n")]
+
+    def _step(self, line: str) -> int:
+        try:
+            return json.loads(line)["step"]
+        except (ValueError, KeyError, TypeError):
+            raise UserError(
+                f"{self._folder / 'metrics.jsonl'} has a damaged line, which begins with "
+                f"{line[:20]!r}: remove that line and run the same command again"
+            ) from None
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """One line a step; the values also go to TensorBoard under their names."""

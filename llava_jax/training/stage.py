@@ -23,6 +23,7 @@ from llava_jax.images import Preprocessing
 from llava_jax.models.llava import Llava, LlavaConfig
 from llava_jax.sharding import own_rows
 from llava_jax.text.templates import get_template
+from llava_jax.training.optimizer import make_optimizer
 from llava_jax.weights.base import Base
 
 _TOWER_BATCH = 32
@@ -34,6 +35,17 @@ def open_source(source: Source, workdir: Path) -> Records:
     place = locate(path)
     is_folder = place.is_folder() if isinstance(place, RemoteFile) else place.is_dir()
     return LlavaTfds(path) if is_folder else LlavaJson(path, images)
+
+
+def check_stage(stage: Stage, params: partition.Params, workdir: Path) -> None:
+    """Raises UserError for a mistake in the stage that can be seen before it is reached."""
+    get_template(stage.template)
+    trainable, _ = partition.split(params, stage.trainable)
+    make_optimizer(stage.optimizer, trainable, steps=1)
+    for source in stage.data.values():
+        place = locate(source.path.format(workdir=workdir))
+        if isinstance(place, Path) and not place.exists():
+            open_source(source, workdir)  # which says so
 
 
 def stage_batches(

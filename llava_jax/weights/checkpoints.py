@@ -15,6 +15,8 @@ from llava_jax import partition
 from llava_jax.errors import UserError
 from llava_jax.run_folder import RunFolder, is_remote, reaching
 
+_REASON = 200  # letters of what Orbax says: it can be pages
+
 
 def _abstract(tree: Any) -> Any:
     """Shapes, dtypes and places of a tree of arrays, or of a tree that is abstract already.
@@ -102,8 +104,9 @@ class StageCheckpoints:
         try:
             return self._manager.restore(step, args=items)
         except Exception as error:
+            reason = " ".join(str(error).split())[:_REASON]
             raise UserError(
-                f"the checkpoint of step {step} in {self.folder} cannot be read ({error}). "
+                f"the checkpoint of step {step} in {self.folder} cannot be read ({reason}). "
                 "It may belong to another recipe, or be damaged: then remove that step's folder "
                 "to go on from the one before"
             ) from error

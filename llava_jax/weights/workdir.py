@@ -1,6 +1,7 @@
 """The folder of a training run: its recipe, its stages' checkpoints, and the model they make."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,7 +52,8 @@ def checkpoint_folder(workdir: RunFolder, stage: str) -> RunFolder:
 def save_recipe(workdir: RunFolder, recipe: Recipe) -> None:
     """Writes recipe.json, or checks that the run which is already there has the same one.
 
-    Of several processes all check and the first one writes.
+    A stage that has saved nothing yet may still be changed. Of several processes all check and the
+    first one writes.
 
     Raises:
       UserError: the folder holds a run of another recipe (it names the keys that differ), or it is
@@ -61,10 +63,11 @@ def save_recipe(workdir: RunFolder, recipe: Recipe) -> None:
     with reaching(workdir):
         known = load_recipe(workdir) if path.exists() else None
     if known is not None:
+        free = (*_FREE, *_untouched(workdir, known))
         differing = [
             key
             for key in _differences(plain(known), plain(recipe), "config")
-            if not partition.matches(_FREE, key.removeprefix("config."))
+            if not partition.matches(free, key.removeprefix("config."))
         ]
         if differing:
             raise UserError(
@@ -73,6 +76,20 @@ def save_recipe(workdir: RunFolder, recipe: Recipe) -> None:
             )
     if is_first():
         write_whole(path, (json.dumps(plain(recipe), indent=2) + "\n").encode())
+
+
+def _untouched(workdir: RunFolder, recipe: Recipe) -> list[str]:
+    """Keys that nothing in the folder follows from yet: of stages without a checkpoint."""
+    folders = {name: checkpoint_folder(workdir, name) for name in recipe.stage}
+    with reaching(workdir):
+        trained = {
+            name
+            for name, folder in folders.items()
+            if folder.exists() and any(entry.name.isdigit() for entry in folder.iterdir())
+        }
+    if trained:
+        return [rf"stage\.{re.escape(name)}\..*" for name in folders if name not in trained]
+    return [r"(?!scenes\.|seed).*"] if recipe.scenes.train else [".*"]
 
 
 def load_recipe(workdir: RunFolder) -> Recipe:

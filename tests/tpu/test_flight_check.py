@@ -2,16 +2,22 @@
 
 import json
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from llava_jax.config import MeshShape
 from llava_jax.errors import UserError
 from llava_jax.tpu.flight_check import overflow, run_check
 from llava_jax.tpu.presentation import present
 from llava_jax.tpu.report import Report
+from tests.conftest import REPOSITORY
 from tests.tpu.small import LANGUAGE, LENGTH, ROWS, small_check
 
 CHIPS = 4
@@ -158,3 +164,36 @@ def test_an_unknown_stage_is_a_sentence(patch: pytest.MonkeyPatch):
     check = small_check("align", "v5e-4", patch)
     with pytest.raises(UserError, match="choose one of align, instruct"):
         type(check)(check.recipe, "finetune", check.topology)
+
+
+def test_slices_are_the_topologys(patch: pytest.MonkeyPatch):
+    check = small_check("align", "v5e-4", patch)
+    recipe = replace(check.recipe, mesh=MeshShape(slices=2))
+    with pytest.raises(UserError, match=r"config.mesh.slices=2, but v5e-4 has 1"):
+        replace(check, recipe=recipe)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--stage=align", "--rows=4"], "--rows is for prefill and decode"),
+        (["--stage=decode", "--search"], "--search is for training stages"),
+        (["--stage=align", "--out=report.png"], "name the JSON, as report.json"),
+        (["--stage=align", "--out=gs://bucket/report.json"], "is a URL"),
+        (["--stage=align", "--dump_hlo=."], "cannot be written"),
+        (["--stage=align", "--config.mesh.tensor=32"], "change config.mesh"),
+    ],
+)
+def test_mistakes_are_said_before_anything_is_compiled(
+    tpu_compiler: None, flags: list[str], message: str
+):
+    command = [sys.executable, "launch/flight_check.py", "--config=configs/llava_v1_5_7b.py"]
+    done = subprocess.run(
+        [*command, "--topology=v5e-16", *flags],
+        cwd=REPOSITORY,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 2 and message in done.stderr

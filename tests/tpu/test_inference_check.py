@@ -63,6 +63,11 @@ def test_prefill_computes_what_its_tokens_need(tpu_compiler: None, monkeypatch: 
     assert work.matrix_tflops * CHIPS * 1e12 == pytest.approx(computed + tower, rel=0.02)
 
 
+def test_several_slices_are_refused(monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(UserError, match="decode runs on one slice, and 2xv5e-4 is several"):
+        check("decode", 1, monkeypatch, "2xv5e-4")
+
+
 def test_chips_that_heads_do_not_divide_by(tpu_compiler: None, monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(UserError, match="4 heads of keys cannot be shared by 8 chips"):
         check("decode", 1, monkeypatch, "v5e-8")

@@ -1,8 +1,10 @@
 import json
 from pathlib import Path
 
+import pytest
 from tensorboardX.proto.event_pb2 import Event
 
+from llava_jax.errors import UserError
 from llava_jax.training.metrics import MetricsLog
 
 
@@ -20,6 +22,14 @@ def test_a_resumed_run_drops_what_comes_again(tmp_path: Path) -> None:
         assert steps_in(tmp_path) == [0, 1, 2]
         log.write(3, {"loss": 9.0})
     assert steps_in(tmp_path) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("damage", [b"garbage\n", b"\xff\xff\n", b"{}\n"])
+def test_a_damaged_line_is_named(tmp_path: Path, damage: bytes) -> None:
+    (tmp_path / "metrics.jsonl").write_bytes(b'{"step": 0}\n' + damage + b'{"step": 1}\n')
+    with pytest.raises(UserError, match=r"metrics.jsonl has a damaged line.*remove that line"):
+        MetricsLog(tmp_path, 2)
+    assert len((tmp_path / "metrics.jsonl").read_bytes().splitlines()) == 3
 
 
 def test_tensorboard_gets_the_same_values(tmp_path: Path) -> None:

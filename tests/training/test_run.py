@@ -3,18 +3,24 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
 
 from llava_jax import partition
-from llava_jax.config import parse
+from llava_jax.config import Source, parse
 from llava_jax.errors import UserError
 from llava_jax.models.compute import Compute
 from llava_jax.training.loop import train
 from llava_jax.weights.base import load_base
-from llava_jax.weights.workdir import load_trained
+from llava_jax.weights.workdir import (
+    checkpoint_folder,
+    load_recipe,
+    load_trained,
+    save_recipe,
+)
 from tests.tiny_run import tiny_recipe
 
 
@@ -73,6 +79,40 @@ def test_a_folder_of_another_recipe_is_refused(tiny_folder: Path, tmp_path: Path
     with pytest.raises(UserError, match=r"another recipe.*config\.seed"):
         train(dataclasses.replace(short, seed=1), tmp_path / "run")
     train(dataclasses.replace(short, log_every=1), tmp_path / "run")  # only how it is watched
+
+
+def test_a_mistake_in_the_last_stage_is_said_before_the_first(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    recipe, workdir = parse(tiny_recipe(tiny_folder)), tmp_path / "run"
+
+    def train_with(stage: str, **changes: Any) -> None:
+        changed = dataclasses.replace(recipe.stage[stage], **changes)
+        train(dataclasses.replace(recipe, stage=recipe.stage | {stage: changed}), workdir)
+
+    nowhere = {"instructions": Source("/nowhere.json", "/nowhere")}
+    mistakes = [
+        ({"template": "vicuna_v9"}, "No template is called 'vicuna_v9'"),
+        ({"trainable": ("langage/.*",)}, "no parameter matches"),
+        ({"data": nowhere}, "cannot read the data /nowhere.json"),
+    ]
+    for changes, message in mistakes:
+        with pytest.raises(UserError, match=message):
+            train_with("instruct", **changes)
+    assert not (workdir / "stages").exists()
+    # and what was mistaken is no run yet that a mended recipe would differ from
+    train(dataclasses.replace(recipe, stages=("align",)), workdir)
+    with pytest.raises(UserError, match=r"another recipe.*config\.stage\.align\.template"):
+        train_with("align", template="vicuna_v1")
+
+
+def test_a_stage_that_has_saved_nothing_may_change(tiny_folder: Path, tmp_path: Path) -> None:
+    recipe = parse(tiny_recipe(tiny_folder))
+    save_recipe(tmp_path, recipe)
+    (checkpoint_folder(tmp_path, "align") / "8").mkdir(parents=True)
+    stages = recipe.stage | {"instruct": dataclasses.replace(recipe.stage["instruct"], steps=9)}
+    save_recipe(tmp_path, dataclasses.replace(recipe, stage=stages))
+    assert load_recipe(tmp_path).stage["instruct"].steps == 9
 
 
 def test_weights_of_another_size_are_named(tiny_folder: Path, tmp_path: Path) -> None:
