@@ -108,16 +108,21 @@ unknown_accelerator() {
 }
 
 check_program() {
-  local word workdir='' coordinator=''
+  local word flag='' workdir='' coordinator='' config=''
   [ ${#program[@]} -gt 0 ] ||
     fail "say what to run, after --: ... -- launch/train.py --config=FILE --workdir=gs://BUCKET/RUN"
   [ -f "${program[0]}" ] || fail "no program ${program[0]} in this project: it follows the --"
-  for word in "${program[@]}"; do
-    case $word in
-      --workdir=*) workdir=${word#*=} ;;
-      --coordinator=*) coordinator=${word#*=} ;;
+  for word in "${program[@]}"; do # --name=value, or --name value
+    case $word in --*=*) flag=${word%%=*} word=${word#*=} ;; esac
+    case $flag in
+      --workdir) workdir=$word ;;
+      --coordinator) coordinator=$word ;;
+      --config) config=${word%%:*} ;;
     esac
+    flag=$word
   done
+  [ -z "$config" ] || [ -f "$config" ] ||
+    fail "no recipe $config in this project: the workers get what is in it"
   if [ "${program[0]}" = launch/train.py ] && [ -z "$coordinator" ]; then
     say "note: without --coordinator=auto each worker of the TPU trains for itself"
   fi

@@ -219,6 +219,10 @@ def test_a_dry_run_prints_what_would_run_and_runs_nothing(cloud: Cloud, queued: 
         (("create", *TPU, "--poll_seconds=soon"), "is no number"),
         (("train", *TPU, V5E), "say what to run, after --"),
         (("run", *TPU, "--", "launch/none.py"), "no program launch/none.py"),
+        (
+            ("run", *TPU, "--", PROGRAM, "--config=configs/none.py:quick"),
+            "no recipe configs/none.py",
+        ),
         (("log", *TPU), "unusable state"),
     ],
 )
@@ -227,6 +231,13 @@ def test_mistakes_get_one_clear_line(cloud: Cloud, words: tuple[str, ...], messa
     assert refused.returncode != 0 and message in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
     assert not cloud.calls("create")
+
+
+@pytest.mark.parametrize("word", ["help", "--help", "-h"])
+def test_help_is_the_head(cloud: Cloud, word: str):
+    told = cloud.run(word)
+    assert told.returncode == 0 and "Subcommands:" in told.stdout and not told.stderr
+    assert told.stdout.startswith("Runs a program") and "set -" not in told.stdout
 
 
 @pytest.mark.parametrize("accelerator", ["v4-32", "v5p-8", "v6e-256", "v5litepod-64", "v5e-1"])
@@ -268,6 +279,7 @@ def test_what_would_surprise_is_spoken_of(cloud: Cloud):
     assert "--workdir=runs/x is on each worker's own disk" in done.stderr
     assert "without --coordinator=auto each worker" in done.stderr
     assert "note" not in cloud.run(*words, "--workdir=gs://b/x", "--coordinator=auto").stderr
+    assert "note" not in cloud.run(*words, "--workdir", "gs://b/x", "--coordinator", "auto").stderr
 
 
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
