@@ -48,6 +48,7 @@ def run(main: Callable[[], None], environment: Mapping[str, str] | None = None) 
     """
     restart_with_environment(environment or {})
     threading.excepthook = _without_savers
+    sys.unraisablehook = _without_writers
     try:
         app.run(lambda _: main(), flags_parser=_parse_flags)
     except UserError as error:
@@ -99,6 +100,12 @@ def _without_savers(failure: threading.ExceptHookArgs) -> None:
     """Orbax raises its saving thread's error again where it is waited for: once is enough."""
     if not type(failure.thread).__module__.startswith("orbax"):
         threading.__excepthook__(failure)
+
+
+def _without_writers(failure: "sys.UnraisableHookArgs") -> None:
+    """What orbax's writing threads still had to tell a save that has failed, hundreds of times."""
+    if str(failure.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(failure)
 
 
 def restart_with_environment(required: Mapping[str, str]) -> None:

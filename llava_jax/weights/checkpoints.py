@@ -33,6 +33,10 @@ def _abstract(tree: Any) -> Any:
     return jax.tree.map(placed, tree)
 
 
+def _brief(reason: object) -> str:
+    return " ".join(str(reason).split())[:_REASON]
+
+
 class StageCheckpoints:
     """The checkpoints of one stage, saved in the background, the newest `keep` of them kept."""
 
@@ -104,9 +108,8 @@ class StageCheckpoints:
         try:
             return self._manager.restore(step, args=items)
         except Exception as error:
-            reason = " ".join(str(error).split())[:_REASON]
             raise UserError(
-                f"the checkpoint of step {step} in {self.folder} cannot be read ({reason}). "
+                f"the checkpoint of step {step} in {self.folder} cannot be read ({_brief(error)}). "
                 "It may belong to another recipe, or be damaged: then remove that step's folder "
                 "to go on from the one before"
             ) from error
@@ -120,8 +123,8 @@ class StageCheckpoints:
 
     def _unsaved(self, reason: object) -> UserError:
         return UserError(
-            f"could not save a checkpoint in {self.folder}: {reason}. Earlier checkpoints are "
-            "untouched; make room (or name another --workdir) and run the same command again"
+            f"could not save a checkpoint in {self.folder}: {_brief(reason)}. Earlier checkpoints "
+            "are untouched; make room (or name another --workdir) and run the same command again"
         )
 
     def __enter__(self) -> "StageCheckpoints":

@@ -86,17 +86,11 @@ def test_data_that_cannot_be_trained_on(
 def test_a_full_disk_while_saving_leaves_earlier_checkpoints(
     tiny_folder: Path, tmp_path: Path
 ) -> None:
-    """Stage 1 saves some 100 KB, stage 2 an optimizer of more than a file may hold.
-
-    Orbax's threads have their own say on stderr; the last line is the one that tells what to do.
-    """
+    """Stage 1 saves some 100 KB, stage 2 an optimizer of more than a file may hold."""
     workdir = tmp_path / "run"
     arguments = (f"--config={write_config(tiny_folder)}", f"--workdir={workdir}")
     result = launch(*arguments, limit=400_000)
-    assert result.returncode == 2
-    message = result.stderr.splitlines()[-1]
-    assert message.startswith("error: could not save")
-    assert "Earlier checkpoints are untouched" in message
+    assert_refused(result, "could not save", "Earlier checkpoints are untouched")
     assert (workdir / "stages" / "align" / "checkpoints" / "8").is_dir()
     result = launch(*arguments)
     assert result.returncode == 0, result.stderr
