@@ -60,7 +60,7 @@ _7B, _13B = "llava_v1_5_7b", "llava_v1_5_13b"
 TABLE = [
     Line(_7B, "instruct", "v5e-16", "context", 4),
     Line(_7B, "instruct", "v5e-64"),
-    Line(_7B, "instruct", "v5e-256", "attention", rows=256),
+    Line(_7B, "instruct", "v5e-256", "inputs", rows=256),
     Line(_7B, "instruct", "v4-64"),
     Line(_7B, "instruct", "v5p-8", "attention", 16),
     Line(_7B, "instruct", "v5p-64"),

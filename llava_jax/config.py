@@ -127,9 +127,10 @@ class Recipe:
     seed: int = 0
     dtype: Literal["auto", "float32", "bfloat16"] = "bfloat16"  # auto: bfloat16 where it is fast
     # What a layer keeps for its backward pass: everything, what its products give ("minimal"), of
-    # these what its attention gives (on the chip, or in the host's memory: "offload"), what that
-    # is made from and gives before its last product ("context"), or only its input ("full").
-    remat: Literal["none", "minimal", "attention", "offload", "context", "full"] = "none"
+    # these what attention and the MLP's activation take ("inputs") or all of its attention's (on
+    # the chip, or in the host's memory: "offload"), what that is made from and gives before its
+    # last product ("context"), or only its input ("full").
+    remat: Literal["none", "minimal", "inputs", "attention", "offload", "context", "full"] = "none"
     mesh: MeshShape = field(default_factory=MeshShape)
     model: Model = field(default_factory=Model)
     weights: Weights = field(default_factory=Weights)

@@ -1,37 +1,36 @@
-"""Where every parameter and every batch lies on a mesh, and how a device gets whole parameters.
+"""Where every parameter and every batch lies on a mesh.
 
 Three steps lead from a parameter's path to its place. `_AXES` names its dimensions (a table of
 regexes that must cover every path); `Rules` says which of these names the tensor axis cuts; and
 fsdp cuts the first dimension that is left and divides, so that a shard is one run of memory.
+The table of word embeddings alone is cut another way (`_table_spec`).
 
-Data and fsdp are manual axes (`jax.shard_map`): each device computes its own rows with whole
-parameters, which `Gather` puts together a block at a time, and whose transpose reduces the
-gradients straight into shards. The tensor axis is left to the compiler.
+Data and fsdp are manual axes (`jax.shard_map`): each device computes its own rows, with parameters
+that gather.py brings together. The tensor axis is left to the compiler.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array
 
 from llava_jax import partition
 from llava_jax.errors import UserError
-from llava_jax.mesh import TENSOR, batch_axes, fsdp_axes, platform_of, size_of
+from llava_jax.mesh import TENSOR, batch_axes, fsdp_axes, size_of
 
 Specs = dict[str, PartitionSpec]
 Names = tuple[str | None, ...]
 
+TABLE = "language/embed/embedding"
+_LANES = 128  # of a TPU's registers: narrower rows would waste them
+
 # The names of a leaf's dimensions; a stacked leaf has the layers before them. () is whole
 # everywhere: what is small is not worth a collective of its own.
 _AXES: list[tuple[str, Names]] = [
-    (r"language/embed/embedding", ("vocab", "width")),
+    (TABLE, ("vocab", "width")),
     (r"language/lm_head/kernel", ("width", "vocab")),
     (r".*/attention/(query|key|value)/kernel", ("width", "heads")),
     (r".*/attention/(query|key|value)/bias", ("heads",)),
@@ -49,7 +48,7 @@ _AXES: list[tuple[str, Names]] = [
     (r".*/(bias|scale|layer_scale\d)|image_newline", ()),
 ]
 _STACKED = r"(language/layers|vision/blocks)/.*"
-_KERNEL = r".*/(kernel|embedding)"
+KERNEL = r".*/(kernel|embedding)"
 
 
 @dataclass(frozen=True)
@@ -89,8 +88,10 @@ def _spec(
                 )
             entries[i] = TENSOR
     fsdp = size_of(mesh, fsdp_axes(mesh))
-    if fsdp == 1 or not partition.matches([_KERNEL], path):
+    if fsdp == 1 or not partition.matches([KERNEL], path):
         return PartitionSpec(*entries)
+    if path == TABLE and tensor == 1 and (cut := _table_spec(shape, mesh)):
+        return cut
     for i in range(int(stacked), len(shape)):
         if entries[i] is None and shape[i] % fsdp == 0:
             entries[i] = fsdp_axes(mesh)
@@ -99,6 +100,23 @@ def _spec(
         f"fsdp={fsdp} divides no side of {path} {list(shape)}: use data for some of the devices "
         "(config.mesh.data) so that fsdp becomes smaller"
     )
+
+
+def _table_spec(shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec | None:
+    """Of word embeddings [V,d]: d over as many axes as leave whole lanes, V over the others.
+
+    Where d is cut, the states of a batch's words are exchanged instead of the table (see
+    `Gather.look_up`): the bytes are those of d/n columns of each word, not of the vocabulary.
+    None: no such cut divides.
+    """
+    axes = fsdp_axes(mesh)
+    for k in range(len(axes)):
+        over_vocab, over_width = axes[:k], axes[k:]
+        pieces = size_of(mesh, over_width)
+        whole = shape[1] % pieces == 0 and shape[0] % size_of(mesh, over_vocab) == 0
+        if whole and shape[1] >= _LANES * pieces:
+            return PartitionSpec(over_vocab or None, over_width)
+    return None
 
 
 def abstract(shapes: partition.Params, specs: Specs, mesh: Mesh) -> dict[str, Any]:
@@ -176,117 +194,6 @@ def manual_axes(mesh: Mesh) -> tuple[str, ...]:
 def manual(spec: PartitionSpec) -> PartitionSpec:
     """The spec without the tensor axis."""
     return PartitionSpec(*[None if entry == TENSOR else entry for entry in spec])
-
-
-def reduce_dtype(mesh: Mesh, dtype: Any) -> Any:
-    """What gradients are summed in over devices: the compute dtype.
-
-    On a CPU float32: XLA's CPU backend cannot reduce bfloat16 beside an axis that is left to the
-    compiler.
-    """
-    return jnp.float32 if platform_of(mesh) == "cpu" else dtype
-
-
-@dataclass(frozen=True)
-class Gather:
-    """Whole parameters from their shards, inside shard_map.
-
-    Its transpose sums gradients over the devices and leaves each its own shard. Axes are gathered
-    one after another: over two at once XLA makes the reduction a full all-reduce.
-
-    reduce_dtype: what gradients are summed in.
-    """
-
-    specs: tuple[tuple[str, PartitionSpec], ...]
-    reduce_dtype: Any
-
-    @classmethod
-    def over(cls, mesh: Mesh, specs: Specs, dtype: Any) -> "Gather":
-        """dtype: of the gathered parameters."""
-        paths = tuple((path, manual(spec)) for path, spec in specs.items())
-        return cls(paths, reduce_dtype(mesh, dtype))
-
-    @cached_property
-    def _entries(self) -> dict[str, PartitionSpec]:
-        return dict(self.specs)
-
-    def __call__(self, params: partition.Params, prefix: str = "") -> dict[str, Any]:
-        """The leaves below `prefix`, whole. A scanned block's have lost their layer axis."""
-        whole = {}
-        for path, leaf in partition.flatten(params).items():
-            spec = self._entries[prefix + path]
-            whole[path] = self._leaf(leaf, tuple(spec)[len(spec) - leaf.ndim :])
-        return partition.unflatten(whole)
-
-    def outside_blocks(self, params: partition.Params) -> dict[str, Any]:
-        """The tree with all leaves whole that do not belong to a layer; blocks gather their own."""
-        leaves = partition.flatten(params)
-        inner = {path: leaf for path, leaf in leaves.items() if partition.matches([_BLOCK], path)}
-        outer = {path: leaf for path, leaf in leaves.items() if path not in inner}
-        return partition.unflatten(inner | partition.flatten(self(partition.unflatten(outer))))
-
-    def _leaf(self, leaf: Array, entries: Sequence[Any]) -> Array:
-        cut = [(dim, axis) for dim, entry in enumerate(entries) for axis in _axes(entry)]
-        return _gather(tuple(cut), self.reduce_dtype, leaf) if cut else leaf
-
-
-def _axes(entry: Any) -> tuple[str, ...]:
-    """The mesh axes of one entry of a PartitionSpec: none, one, or several."""
-    return (entry,) if isinstance(entry, str) else tuple(entry or ())
-
-
-_BLOCK = r"(language/layers|vision/blocks)(_\d+)?/.*"
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _gather(cut: tuple[tuple[int, str], ...], reduce_dtype: Any, leaf: Array) -> Array:
-    # The last axis named is the fastest: its neighbours hold what stands side by side.
-    for dim, axis in reversed(cut):
-        leaf = lax.all_gather(leaf, axis, axis=dim, tiled=True)
-    return leaf
-
-
-def _gather_forward(cut: tuple, reduce_dtype: Any, leaf: Array) -> tuple[Array, None]:
-    return _gather(cut, reduce_dtype, leaf), None
-
-
-def _gather_backward(cut: tuple, reduce_dtype: Any, _: None, g: Array) -> tuple[Array]:
-    dtype, g = g.dtype, g.astype(reduce_dtype)
-    for dim, axis in cut:
-        g = _scatter(g, dim, axis)
-    return (g.astype(dtype),)
-
-
-def _scatter(g: Array, dim: int, axis: str) -> Array:
-    """The sum over an axis of the mesh, of which each device keeps its own piece of `dim`.
-
-    The pieces lie along a dimension of their own: XLA's TPU backend pads those of a longer one.
-    """
-    count = lax.axis_size(axis)
-    shape = (*g.shape[:dim], count, g.shape[dim] // count, *g.shape[dim + 1 :])
-    return lax.psum_scatter(g.reshape(shape), axis, scatter_dimension=dim, tiled=False)
-
-
-_gather.defvjp(_gather_forward, _gather_backward)
-
-
-def sum_rest(grads: partition.Params, specs: Specs, mesh: Mesh, dtype: Any) -> dict[str, Any]:
-    """Gradients of each device's own rows, summed over the axes that `Gather` has not summed.
-
-    dtype: of the computation; see `reduce_dtype`.
-    """
-
-    def rest(path: str, leaf: Array) -> Array:
-        done = {axis for entry in manual(specs[path]) for axis in _axes(entry)}
-        axes = tuple(axis for axis in batch_axes(mesh) if axis not in done)
-        if size_of(mesh, axes) == 1:
-            return leaf
-        small = not partition.matches([_KERNEL], path)
-        summed_in = leaf.dtype if small else reduce_dtype(mesh, dtype)
-        return lax.psum(leaf.astype(summed_in), axes).astype(leaf.dtype)
-
-    leaves = partition.flatten(grads)
-    return partition.unflatten({path: rest(path, leaf) for path, leaf in leaves.items()})
 
 
 def over_devices(

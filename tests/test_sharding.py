@@ -14,7 +14,7 @@ from llava_jax.mesh import local_mesh, make_mesh
 from llava_jax.models.compute import Compute
 from llava_jax.models.llava import Llava, abstract_params
 from llava_jax.models.sizes import llava_config
-from llava_jax.sharding import own_rows, parameter_specs, place, place_batch
+from llava_jax.sharding import TABLE, own_rows, parameter_specs, place, place_batch
 from tests.test_mesh import torus
 
 FSDP = ("fsdp_x", "fsdp_y")
@@ -64,6 +64,20 @@ def test_the_first_free_side_is_cut_and_tensor_takes_its_own():
     # Without a tensor axis a shard of `down` is a run of its rows.
     alone = parameter_specs(shapes_of("7b"), make_mesh(MeshShape(), torus(8, 8, 1)))
     assert alone[f"{layers}/mlp/down/kernel"] == PartitionSpec(None, FSDP, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "sides", "cut"),
+    [
+        ("7b", (8, 8, 1), (("fsdp_x",), ("fsdp_y",))),  # 4096 / 64 would be half a lane
+        ("7b", (2, 4, 4), (None, ("fsdp_x", "fsdp_y", "fsdp_z"))),
+        ("7b", (16, 16, 1), (("fsdp_x",), ("fsdp_y",))),
+        ("tiny", (2, 2, 1), (FSDP, None)),  # 64 wide: words are few columns, the whole is small
+    ],
+)
+def test_the_table_of_words_is_cut_to_whole_lanes(name, sides, cut):
+    specs = parameter_specs(shapes_of(name), make_mesh(MeshShape(), torus(*sides)))
+    assert specs[TABLE] == PartitionSpec(*cut)
 
 
 @pytest.mark.parametrize(

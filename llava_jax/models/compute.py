@@ -10,10 +10,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.ad_checkpoint import checkpoint_name
 
+from llava_jax.gather import Gather
 from llava_jax.mesh import Platform
-from llava_jax.sharding import Gather
 
-Remat = Literal["none", "minimal", "attention", "offload", "context", "full"]
+Remat = Literal["none", "minimal", "inputs", "attention", "offload", "context", "full"]
 
 
 @dataclass(frozen=True)
@@ -26,15 +26,15 @@ class Compute:
     scan_layers: parameters stacked on a leading layer axis and a `lax.scan` over them (small
       programs, for TPUs), or one subtree a layer and an unrolled loop (faster on a CPU).
     remat: what a block keeps for its backward pass: everything ("none"), the outputs of its
-      products ("minimal"), those of its attention, on the device ("attention") or in the host's
-      memory ("offload"), only queries, keys, values and what they give ("context"), or nothing
-      but its input ("full").
+      products ("minimal"), of these what attention and the MLP's activation take ("inputs"), those
+      of its attention, on the device ("attention") or in the host's memory ("offload"), only
+      queries, keys, values and what they give ("context"), or nothing but its input ("full").
     int8_weights: whether the decoder's kernels and word embeddings are in 8 bits (see int8.py).
     int8_cache: whether keys and values of tokens read before are kept in 8 bits.
     native: whether the decoder uses our own C++ kernels (see native/), which only a CPU can have.
       Products of one input are then one: kernels "qkv" and "gate_up" (inference/parameters.py).
     gather: makes a block's parameters whole where a device holds a shard of them (see
-      llava_jax/sharding.py); None where they are whole, or the compiler sees to it.
+      llava_jax/gather.py); None where they are whole, or the compiler sees to it.
     """
 
     dtype: Any = jnp.float32
@@ -85,6 +85,7 @@ QKV, CONTEXT, ATTENTION_OUT, MLP_IN = "qkv", "context", "attention_out", "mlp_in
 _ATTENTION = (QKV, CONTEXT, ATTENTION_OUT)
 _KEPT = {
     "minimal": (*_ATTENTION, MLP_IN),
+    "inputs": (QKV, MLP_IN),
     "attention": _ATTENTION,
     "context": (QKV, CONTEXT),
 }

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
+from llava_jax.gather import take_rows
 from llava_jax.models import cache, cpu, int8
 from llava_jax.models.attention import (
     Packed,
@@ -124,6 +125,8 @@ class _Matrix(nn.Module):
     def __call__(self) -> Array | int8.Weights:
         if self.compute.int8_weights:
             return int8.declare(self, self.label, self.shape, self.outputs, self.compute)
+        if self.compute.gather is not None:  # a shard, which flax would refuse for its shape
+            return self.get_variable("params", self.label)
         return self.param(self.label, nn.initializers.normal(0.02), self.shape, jnp.float32)
 
 
@@ -145,9 +148,14 @@ class LanguageModel(nn.Module):
         self.norm = RMSNorm(config.norm_eps, self.compute.dtype)
 
     def embed_tokens(self, tokens: Int[Array, "batch seq"]) -> Float[Array, "batch seq d"]:
-        table = self.embed()
-        rows = int8.look_up(table, tokens) if self.compute.int8_weights else table[tokens]
-        return rows.astype(self.compute.dtype)
+        table, compute = self.embed(), self.compute
+        if compute.int8_weights:
+            rows = int8.look_up(table, tokens)
+        elif compute.gather is not None:
+            rows = compute.gather.look_up(table, tokens)
+        else:
+            rows = take_rows(table, tokens)
+        return rows.astype(compute.dtype)
 
     def logits(self, hidden: Float[Array, "*batch d"]) -> Float[Array, "*batch vocab"]:
         """Scores of the next token, float32."""

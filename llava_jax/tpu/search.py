@@ -19,9 +19,15 @@ from llava_jax.tpu.topology import larger
 
 Found = tuple[Report, str]  # a report, and the program's text
 
-_REMATS = ("full", "context", "attention", "minimal")  # each keeps more than the one before it
+_REMATS = (
+    "full",
+    "context",
+    "attention",
+    "inputs",
+    "minimal",
+)  # each keeps more than the one before it
 _MESHES = 2  # sizes of the tensor axis that are tried, the smallest that divide the rows
-_MOST = 16  # compiles of a search
+_MOST = 18  # compiles of a search
 _NEAREST = 6  # compiles that look for something that fits
 
 

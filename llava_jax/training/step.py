@@ -12,10 +12,11 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from llava_jax import partition
+from llava_jax.gather import Gather, sum_rest
 from llava_jax.mesh import batch_axes, fsdp_axes, local_mesh, size_of
 from llava_jax.models import cpu
 from llava_jax.models.llava import Batch, Llava, abstract_params
-from llava_jax.sharding import Gather, Specs, manual, over_devices, parameter_specs, sum_rest
+from llava_jax.sharding import TABLE, Specs, manual, over_devices, parameter_specs
 from llava_jax.training.loss import (
     cross_entropy,
     next_token_weights,
@@ -71,17 +72,19 @@ def batch_loss(
     """Sum of the batch's losses, each times its `target_weights` [B,S-1]."""
     if model.compute.platform != "cpu":  # a CPU's products round masters themselves
         trainable = to_compute(trainable, model.compute.dtype)
-    params = partition.merge(trainable, frozen)
-    if model.compute.gather is not None:
-        params = model.compute.gather.outside_blocks(params)
+    params, gather = partition.merge(trainable, frozen), model.compute.gather
+    if gather is not None:
+        params = gather.outside_blocks(params)
     hidden = model.apply({"params": params}, batch, method="hidden")
     wanted = select_targets(batch["tokens"], batch["target_weights"], targets)
     hidden = jnp.take_along_axis(hidden, wanted.positions[..., None], axis=1)
     tied = model.config.language.tied_head
-    path = "language/embed/embedding" if tied else "language/lm_head/kernel"
+    head = partition.flatten(params)[TABLE if tied else "language/lm_head/kernel"]
+    if gather is not None and tied:
+        head = gather.whole(TABLE, head)
     return cross_entropy(
         hidden,
-        partition.flatten(params)[path],
+        head,
         wanted.tokens,
         wanted.weights,
         tied=tied,

@@ -94,6 +94,7 @@ def test_rematerialisation_multiplies_again_what_it_does_not_keep(scan: bool, pa
     counts = [products(remat) for remat in ("none", "minimal", "attention", "context", "full")]
     assert counts == sorted(set(counts))
     assert products("offload") == products("attention")
+    assert products("minimal") < products("inputs") < products("full")
 
 
 def test_bfloat16_on_a_cpu_follows_float32(params: Params, expected):

@@ -8,8 +8,9 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 from llava_jax.config import MeshShape
+from llava_jax.gather import Gather
 from llava_jax.mesh import fsdp_axes, make_mesh
-from llava_jax.sharding import Gather, over_devices
+from llava_jax.sharding import over_devices
 from llava_jax.tpu.counting.program import count_program
 from llava_jax.tpu.topology import parse_topology
 

@@ -36,7 +36,7 @@ def limit(compiled: Report, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPat
     return monkeypatch
 
 
-@pytest.mark.parametrize(("most", "said"), [(20, "mesh: 64 rows"), (9, "mesh: at least 32 rows")])
+@pytest.mark.parametrize(("most", "said"), [(20, "mesh: 64 rows"), (11, "mesh: at least 32 rows")])
 def test_the_largest_batch_is_as_far_as_was_looked(limit: pytest.MonkeyPatch, most: int, said: str):
     limit.setattr(search, "_MOST", most)
     console = Console(record=True, width=200)

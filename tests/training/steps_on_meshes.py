@@ -10,7 +10,7 @@ from llava_jax import partition
 from llava_jax.config import MeshShape, Optimizer, Stage
 from llava_jax.mesh import make_mesh
 from llava_jax.models.compute import Compute
-from llava_jax.models.llava import Llava, init_params
+from llava_jax.models.llava import Llava, LlavaConfig, init_params
 from llava_jax.sharding import place, place_batch
 from llava_jax.training.program import stage_program
 from llava_jax.weights.layouts import stack_layers
@@ -37,16 +37,23 @@ CASES = {
     "stage 1": (MeshShape(), {"trainable": tuple(STAGE_1)}, {}),
     "stage 1, fsdp and tensor": (
         MeshShape(data=2, fsdp=2, tensor=2), {"trainable": tuple(STAGE_1)}, {"scan_layers": True}),
+    "tied": (MeshShape(), {}, {}),
+    "tied, fsdp and tensor": (MeshShape(fsdp=4, tensor=2), {}, {"scan_layers": True}),
 }  # fmt: skip
 
 
-def figures(shape: MeshShape, change: dict, compute: dict) -> dict[str, list[float]]:
+TIED = dataclasses.replace(CONFIG, language=dataclasses.replace(CONFIG.language, tied_head=True))
+
+
+def figures(
+    config: LlavaConfig, shape: MeshShape, change: dict, compute: dict
+) -> dict[str, list[float]]:
     """Losses and gradient norms of a few steps."""
     one = shape == MeshShape()
     mesh = make_mesh(shape, jax.devices()[:1] if one else None)
     stage = dataclasses.replace(STAGE, **change)
-    model = Llava(CONFIG, Compute(**compute))
-    params = jax.tree.map(np.asarray, init_params(Llava(CONFIG, Compute()), 0))
+    model = Llava(config, Compute(**compute))
+    params = jax.tree.map(np.asarray, init_params(Llava(config, Compute()), 0))
     if model.compute.scan_layers:
         params = stack_layers(params)
     program = stage_program(model, stage, mesh, steps=100)
@@ -65,4 +72,8 @@ def figures(shape: MeshShape, change: dict, compute: dict) -> dict[str, list[flo
 
 
 if __name__ == "__main__":
-    print(json.dumps({name: figures(*case) for name, case in CASES.items()}))
+    found = {
+        name: figures(TIED if name.startswith("tied") else CONFIG, *case)
+        for name, case in CASES.items()
+    }
+    print(json.dumps(found))

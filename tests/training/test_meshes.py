@@ -18,7 +18,7 @@ def figures() -> dict[str, dict[str, list[float]]]:
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_same_losses_as_on_one_device(figures, case: str):
-    wanted = figures["stage 1" if case.startswith("stage 1") else "one"]
+    wanted = figures[next((kind for kind in ("stage 1", "tied") if case.startswith(kind)), "one")]
     np.testing.assert_allclose(figures[case]["loss"], wanted["loss"], rtol=2e-5)
     np.testing.assert_allclose(figures[case]["grad_norm"], wanted["grad_norm"], rtol=1e-3)
     assert wanted["loss"][-1] < wanted["loss"][0]
