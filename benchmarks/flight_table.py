@@ -58,7 +58,7 @@ class Line:
 
 _7B, _13B = "llava_v1_5_7b", "llava_v1_5_13b"
 TABLE = [
-    Line(_7B, "instruct", "v5e-16", "context", 4),
+    Line(_7B, "instruct", "v5e-16", "inputs", 8),
     Line(_7B, "instruct", "v5e-64"),
     Line(_7B, "instruct", "v5e-256", "inputs", rows=256),
     Line(_7B, "instruct", "v4-64"),
