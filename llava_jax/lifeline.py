@@ -20,7 +20,7 @@ from jax.experimental import multihost_utils
 from llava_jax.errors import SetAside, Stopped
 
 _TOKEN = 16  # bytes by which a connection is known for one of this run
-_WELCOME, _FAREWELL = b"+", b"-"
+_WELCOME, _FAREWELL, _OWN_ERROR = b"+", b"-", b"!"
 _PATIENCE = 10.0  # seconds in which all connections come about
 _TOKEN_PATIENCE = 1.0  # and a new one says its token: strangers may be silent
 # Seconds that a process with an error of its own stays before it hangs up, so that an error which
@@ -46,6 +46,7 @@ class Lifeline:
         self.lost_another = False
         self._host, self._lost = host, lost
         self._broken, self._ending = threading.Event(), threading.Event()
+        self._dead = threading.Event()  # broken, and nobody said why
         self._connections: list[socket.socket] = []
         self._listeners: list[threading.Thread] = []
 
@@ -108,8 +109,10 @@ class Lifeline:
         farewell = b""
         with suppress(OSError):
             farewell = connection.recv(len(_FAREWELL))
-        if farewell:
+        if farewell == _FAREWELL:
             return
+        if not farewell:
+            self._dead.set()
         self._broken.set()
         if not self._ending.is_set():
             self._ending.set()
@@ -128,9 +131,9 @@ class Lifeline:
         self._ending.set()
         if isinstance(error, jax.errors.JaxRuntimeError):
             self.lost_another = self._broken.wait(_SILENCE)
-        else:
-            time.sleep(_GRACE)
-        self._hang_up()
+        else:  # that may be of another's death, too: by whatever type a library raises then
+            self.lost_another = self._dead.wait(_GRACE)
+        self._hang_up(b"" if self.lost_another else _OWN_ERROR)
 
     def _part(self) -> None:
         """Waits for the others, who may need this process so long; JAX would for minutes only."""
@@ -148,9 +151,10 @@ class Lifeline:
         for listener in self._listeners:
             listener.join()
 
-    def _hang_up(self) -> None:
+    def _hang_up(self, word: bytes = b"") -> None:
         for connection in self._connections:
             with suppress(OSError):
+                connection.sendall(word)
                 connection.shutdown(socket.SHUT_RDWR)
         if jax.process_index() == 0:
             # JAX aborts all who are there when the first process, its coordinator, ends.

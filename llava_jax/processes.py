@@ -53,6 +53,8 @@ def joined(coordinator: str, count: int, index: int) -> Iterator[None]:
     except (Stopped, SetAside):  # of which the others know, or need not
         raise
     except UserError as error:
+        if lifeline.lost_another:
+            _leave(lost, LOST_CONTACT)
         _leave(f"error: {error}", USER_ERROR)
     except KeyboardInterrupt:
         _leave("", INTERRUPTED)

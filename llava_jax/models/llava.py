@@ -1,6 +1,7 @@
 """LLaVA: a vision tower, a projector, and a decoder that reads image tokens among its words."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -183,8 +184,12 @@ def abstract_params(model: Llava) -> dict[str, Any]:
 
 def init_params(model: Llava, seed: int) -> dict[str, Any]:
     """Random parameters, float32."""
-    plain = _plain(model)
-    return jax.jit(plain.init)(jax.random.key(seed), _smallest_batch(plain))["params"]
+    return _init(_plain(model), jax.random.key(seed))
+
+
+@partial(jax.jit, static_argnums=0)
+def _init(model: Llava, key: Array) -> dict[str, Any]:
+    return model.init(key, _smallest_batch(model))["params"]
 
 
 def _plain(model: Llava) -> Llava:

@@ -19,13 +19,8 @@ from llava_jax.tpu.topology import larger
 
 Found = tuple[Report, str]  # a report, and the program's text
 
-_REMATS = (
-    "full",
-    "context",
-    "attention",
-    "inputs",
-    "minimal",
-)  # each keeps more than the one before it
+# Each keeps more than the one before it.
+_REMATS = ("full", "context", "attention", "inputs", "minimal")
 _MESHES = 2  # sizes of the tensor axis that are tried, the smallest that divide the rows
 _MOST = 18  # compiles of a search
 _NEAREST = 6  # compiles that look for something that fits

@@ -45,8 +45,10 @@ def reboot() -> None:
     """Kills what runs on worker 1, once a lonely program is gone; the disks stay."""
     while (TPU / "lonely").exists():
         time.sleep(0.01)
-    pid = TPU / "worker_1" / "llava_jax_run" / "pid"
-    os.killpg(int(pid.read_text()), signal.SIGKILL)
+    pid = int((TPU / "worker_1" / "llava_jax_run" / "pid").read_text())
+    while os.getpgid(pid) != pid:  # it has only just been started
+        time.sleep(0.01)
+    os.killpg(pid, signal.SIGKILL)
 
 
 ACTS = {

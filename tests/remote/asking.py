@@ -26,7 +26,7 @@ def ask_all(
     **endpoint: Any,
 ) -> dict[Any, Answer]:
     """The answers by content; with a store at the path."""
-    endpoint = {"api_key": "sesame", "timeout": 5.0} | endpoint
+    endpoint = {"api_key": "sesame", "timeout": 300.0} | endpoint
     with AnswerStore(path) as store:
         questions = ((content, prompt(content)) for content in contents)
         answers = ask(

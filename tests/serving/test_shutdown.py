@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx2
@@ -25,17 +26,21 @@ CHAT = "/v1/chat/completions"
 def test_who_was_let_in_is_answered(live: Live, monkeypatch: pytest.MonkeyPatch):
     """A signal: running and waiting answers come to their end, others are told to go elsewhere."""
     with served(engine=live.engine) as ending, ending.http() as client:
-        step = ending.scheduler.step
-        monkeypatch.setattr(ending.scheduler, "step", lambda: time.sleep(0.01) or step())
+        step, held = ending.scheduler.step, threading.Event()
+        monkeypatch.setattr(ending.scheduler, "step", lambda: held.wait(100) and step())
         asked = body(max_tokens=25, temperature=0)
-        with ThreadPoolExecutor(8) as pool:
+        with ThreadPoolExecutor(8) as pool, ExitStack() as release:
+            release.callback(held.set)
             answers = [pool.submit(client.post, CHAT, json=asked) for _ in range(8)]
+            deadline = time.monotonic() + 60
             while ending.service._inside < 8:
+                assert time.monotonic() < deadline
                 time.sleep(0.01)
             ending.server.handle_exit(signal.SIGTERM, None)
             late = client.post(CHAT, json=asked)
             assert late.status_code == 503 and late.json()["error"]["type"] == "server_error"
             assert client.get("/health").json() == {"status": "stopping"}
+            held.set()
             contents = {a.result().json()["choices"][0]["message"]["content"] for a in answers}
         assert len(contents) == 1
         while ending.server.servers[0].is_serving():

@@ -57,7 +57,8 @@ def test_kill_9_in_both_stages(tiny_folder: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_workers_end_with_a_run_that_is_killed(tiny_folder: Path, tmp_path: Path) -> None:
     config = write_config(
-        tiny_folder, "config.workers = 2\nconfig.stage.align.steps = 1000\nconfig.save_every = 1000"
+        tiny_folder,
+        "config.workers = 2\nconfig.stage.align.steps = 4000\nconfig.save_every = 999",
     )
     process = start(config, tmp_path)
     wait_for(process, tmp_path, "align", 1)

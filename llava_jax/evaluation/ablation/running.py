@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -89,9 +90,20 @@ def _run(commands: Sequence[Command]) -> str:
 
 def _exit_code(command: Command) -> int:
     """Runs a command, and passes SIGTERM on to it: what it has done so far it then saves."""
-    with subprocess.Popen(command) as process:
-        before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
-        try:
+    running: list[subprocess.Popen[bytes]] = []
+    told = threading.Event()
+
+    def pass_on(*_: object) -> None:
+        told.set()
+        for process in running:
+            process.terminate()
+
+    before = signal.signal(signal.SIGTERM, pass_on)  # before there is what it could leave behind
+    try:
+        with subprocess.Popen(command) as process:
+            running.append(process)
+            if told.is_set():
+                process.terminate()
             return process.wait()
-        finally:
-            signal.signal(signal.SIGTERM, before)
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -87,7 +87,7 @@ def test_sigterm_is_passed_on_to_the_command(tmp_path: Path) -> None:
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    threading.Thread(target=stop).start()
+    threading.Thread(target=stop, daemon=True).start()
     with pytest.raises(Stopped):
         run_all(
             [Run("a", {})],

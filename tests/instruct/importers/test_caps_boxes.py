@@ -44,7 +44,8 @@ def test_a_line_is_a_scene(tmp_path: Path) -> None:
 
 @settings(
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],  # the file is written anew
+    # The file is written anew.
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(row=corrupted(ROW))
 def test_no_corruption_crashes_the_run(tmp_path: Path, row: object) -> None:

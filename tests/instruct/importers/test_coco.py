@@ -201,7 +201,8 @@ def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
 @settings(
     max_examples=100,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],  # the files are written anew
+    # The files are written anew.
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
     instances=corrupted(INSTANCES), captions=corrupted(CAPTIONS | {"images": INSTANCES["images"]})

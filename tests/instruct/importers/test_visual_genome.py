@@ -184,7 +184,8 @@ def test_other_files_are_refused(tmp_path: Path, name: str, content: object, mes
 @settings(
     max_examples=60,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],  # the files are written anew
+    # The files are written anew.
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(files=st.fixed_dictionaries({name: corrupted(FILES[name]) for name in FILES}))
 def test_no_corruption_crashes_the_run(tmp_path: Path, files: dict) -> None:
