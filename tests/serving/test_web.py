@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -142,22 +143,28 @@ def letters(text: str) -> str:
     return "".join(re.findall(r"[A-Za-z0-9]", text))
 
 
-def test_stop_frees_the_slot_and_keeps_what_was_said(page, behind: Served):
+@pytest.fixture
+def endless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer takes minutes: who is idle sooner was stopped."""
+    monkeypatch.setattr(sys.modules[__name__], "STEP", 0.5)
+
+
+def test_stop_frees_the_slot_and_keeps_what_was_said(page, behind: Served, endless: None):
     ask(page, "Tell me all.")
     until(lambda: answer(page))
     page.get_by_role("button", name="Stop").click()
-    until(lambda: idle(behind), seconds=2)
+    until(lambda: idle(behind), seconds=30)
     assert answer(page)
     page.get_by_role("button", name="Regenerate").click()
     until(lambda: not idle(behind))
     until(lambda: answer(page))
 
 
-def test_who_leaves_frees_the_slot(browser, page, behind: Served):
+def test_who_leaves_frees_the_slot(browser, page, behind: Served, endless: None):
     ask(page, "Tell me all.")
     until(lambda: answer(page))
     page.goto("about:blank")
-    until(lambda: idle(behind), seconds=3)
+    until(lambda: idle(behind), seconds=30)
 
 
 def test_what_is_no_picture_is_told_and_the_question_stays(page, tmp_path: Path):
