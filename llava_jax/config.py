@@ -23,6 +23,9 @@ def _at_least(least: int, default: Any) -> Any:
     return field(default=default, metadata={"least": least})
 
 
+Remat = Literal["none", "minimal", "inputs", "attention", "offload", "context", "full"]
+
+
 @dataclass(frozen=True)
 class Model:
     """Which networks; names are those of llava_jax/models/sizes.py."""
@@ -130,7 +133,7 @@ class Recipe:
     # these what attention and the MLP's activation take ("inputs") or all of its attention's (on
     # the chip, or in the host's memory: "offload"), what that is made from and gives before its
     # last product ("context"), or only its input ("full").
-    remat: Literal["none", "minimal", "inputs", "attention", "offload", "context", "full"] = "none"
+    remat: Remat = "none"
     mesh: MeshShape = field(default_factory=MeshShape)
     model: Model = field(default_factory=Model)
     weights: Weights = field(default_factory=Weights)

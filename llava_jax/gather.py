@@ -20,6 +20,9 @@ from llava_jax import partition
 from llava_jax.mesh import batch_axes, platform_of, size_of
 from llava_jax.sharding import KERNEL, TABLE, Specs, manual
 
+# What `Gather.outside_blocks` leaves alone: blocks gather their own, words are looked up.
+_LATER = [r"(language/layers|vision/blocks)(_\d+)?/.*", TABLE]
+
 
 def reduce_dtype(mesh: Mesh, dtype: Any) -> Any:
     """What gradients are summed in over devices: the compute dtype.
@@ -66,9 +69,7 @@ class Gather:
         return self._leaf(leaf, tuple(spec)[len(spec) - leaf.ndim :])
 
     def outside_blocks(self, params: partition.Params) -> dict[str, Any]:
-        """The tree with all leaves whole that are not gathered later: those of layers by their
-        blocks, the table of word embeddings by `look_up`.
-        """
+        """The tree with all leaves whole that are not gathered later (`_LATER`)."""
         leaves = partition.flatten(params)
         later = {path: leaf for path, leaf in leaves.items() if partition.matches(_LATER, path)}
         now = {path: leaf for path, leaf in leaves.items() if path not in later}
@@ -81,7 +82,8 @@ class Gather:
 
         Over the axes that cut the width, each device looks up its own columns for the words of
         all, and the devices exchange them: 2,048 words are 1/16 of a vocabulary of 32,000. The
-        transpose sums the gradients of all words, in float32, in the device that holds them.
+        transpose sums the gradients of these words in float32, where the columns are; what axes
+        cut the vocabulary is gathered and reduced as any leaf.
         """
         over_vocab, over_width = map(_axes, self._entries[TABLE])
         table = self._leaf(table, (over_vocab, None))
@@ -120,9 +122,6 @@ def _take_rows_backward(saved: tuple, g: Array) -> tuple[Array, None]:
 
 
 take_rows.defvjp(_take_rows_forward, _take_rows_backward)
-
-
-_LATER = [r"(language/layers|vision/blocks)(_\d+)?/.*", TABLE]
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))

@@ -23,8 +23,8 @@ _TOKEN = 16  # bytes by which a connection is known for one of this run
 _WELCOME, _FAREWELL, _OWN_ERROR = b"+", b"-", b"!"
 _PATIENCE = 10.0  # seconds in which all connections come about
 _TOKEN_PATIENCE = 1.0  # and a new one says its token: strangers may be silent
-# Seconds that a process with an error of its own stays before it hangs up, so that an error which
-# all of them make is said by each of them.
+# Seconds that a process with an error stays before it hangs up: so that one which all of them make
+# is said by each, and one that comes of another's death is not taken for its own.
 _GRACE = 2.0
 # Seconds until a machine that is silent is asked, between questions, and how many go unanswered.
 _IDLE, _INTERVAL, _QUESTIONS = 10, 5, 3
@@ -39,7 +39,7 @@ class Lifeline:
     it together, and those without an error leave it together: it closes once all have come so far.
 
     host: by which the others reach process 0; "": what it finds to be its address.
-    lost_another: whether that is why an error of JAX has ended the block.
+    lost_another: whether that is why an error has ended the block.
     """
 
     def __init__(self, host: str, lost: Callable[[], None]) -> None:

@@ -52,15 +52,13 @@ def joined(coordinator: str, count: int, index: int) -> Iterator[None]:
             yield
     except (Stopped, SetAside):  # of which the others know, or need not
         raise
-    except UserError as error:
-        if lifeline.lost_another:
-            _leave(lost, LOST_CONTACT)
-        _leave(f"error: {error}", USER_ERROR)
     except KeyboardInterrupt:
         _leave("", INTERRUPTED)
-    except BaseException:
+    except BaseException as error:
         if lifeline.lost_another:
             _leave(lost, LOST_CONTACT)
+        if isinstance(error, UserError):
+            _leave(f"error: {error}", USER_ERROR)
         _leave(traceback.format_exc(), 1)
 
 

@@ -46,11 +46,17 @@ def main():
     if hidden.value:
         lifeline._PATIENCE = 1
         lifeline.socket.create_connection = refuse
+    if ending.value == "unsaved":  # what is said of another's death comes last
+        listen = lifeline.Lifeline._listen
+        lifeline.Lifeline._listen = lambda *own: (time.sleep(1.5), listen(*own))
     with joined(*numbers()):
         time.sleep(0.5 * numbers()[2])
         end = ending.value
         if end == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
+        if end == "unsaved":
+            time.sleep(1)
+            raise UserError("could not save a checkpoint")
         if end == "mistaken":
             raise UserError("something to mend")
         if end == "broken":
@@ -100,6 +106,7 @@ BUG = "ZeroDivisionError\n"
     ("ends", "codes", "sentences"),
     [
         (("600", "600", "killed"), (75, 75, -9), (LOST, LOST, "")),
+        (("unsaved", "killed"), (75, -9), (LOST, "")),
         (("600", "mistaken"), (75, 2), (LOST, MEND)),
         (("mistaken", "600"), (2, 75), (MEND, LOST)),
         (("600", "broken"), (75, 1), (LOST, BUG)),

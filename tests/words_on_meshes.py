@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from llava_jax.gather import Gather
+from llava_jax import partition
+from llava_jax.gather import Gather, sum_rest
 from llava_jax.mesh import TENSOR
 from llava_jax.sharding import TABLE, over_devices
 
@@ -35,9 +36,8 @@ def differences(cut: PartitionSpec) -> list[float]:
 
     def forward_and_back(table, tokens, weights):
         words, transpose = jax.vjp(lambda t: gather.look_up(t, tokens), table)
-        grads = transpose(weights)[0]
-        rest = tuple(axis for axis in axes if axis not in str(cut))
-        return words, jax.lax.psum(grads, rest) if rest else grads
+        grads = partition.unflatten({TABLE: transpose(weights)[0]})
+        return words, partition.flatten(sum_rest(grads, {TABLE: cut}, mesh, jnp.float32))[TABLE]
 
     rows = PartitionSpec(axes)
     run = jax.jit(over_devices(forward_and_back, mesh, (cut, rows, rows), (rows, cut)))

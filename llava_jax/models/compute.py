@@ -3,17 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.ad_checkpoint import checkpoint_name
 
+from llava_jax.config import Remat
 from llava_jax.gather import Gather
 from llava_jax.mesh import Platform
-
-Remat = Literal["none", "minimal", "inputs", "attention", "offload", "context", "full"]
 
 
 @dataclass(frozen=True)

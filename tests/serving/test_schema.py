@@ -22,7 +22,5 @@ def test_responses_are_as_published(live: Live):
                 case.body |= {"model": MODEL, "max_completion_tokens": 2}
             case.call_and_validate(excluded_checks=excluded, timeout=200)
 
-        run = settings(
-            max_examples=50, deadline=None, database=None, suppress_health_check=list(HealthCheck)
-        )
+        run = settings(max_examples=50, suppress_health_check=list(HealthCheck))
         run(given(operation.ok().as_strategy())(check))()

@@ -51,7 +51,7 @@ def test_like_the_slow_llama_tokenizer(
     slow.add_special_tokens({"additional_special_tokens": SPECIALS[3:]})
     ours = llama[legacy].with_added(SPECIALS[3:])
 
-    @settings(max_examples=300, deadline=None, derandomize=True)
+    @settings(max_examples=300)
     @given(MIXED)
     def check(pieces: list[str]):
         text = "".join(pieces).replace("\x00", "")  # sentencepiece's library ends there
@@ -96,7 +96,7 @@ def test_fast_tokenizers_own_rule_gives_way_to_the_flag(
 # Special tokens as text
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300)
 @given(pieces=MIXED)
 def test_literal_text_holds_no_special_tokens(tiny: Tokenizer, pieces: list[str]):
     text = "".join(pieces)
@@ -129,7 +129,7 @@ def test_literal_specials_in_llama_text(legacy: bool, llama: dict[bool, Tokenize
     assert after == ([3148, 1001, 29901] if legacy else [11889, 29901])
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 @given(pieces=st.lists(st.tuples(st.sampled_from([*SPECIALS, *WORDS]), st.booleans())))
 def test_offsets_cover_the_text_in_order(tiny: Tokenizer, pieces: list[tuple[str, bool]]):
     ids, offsets = tiny.encode_pieces(pieces)
@@ -206,7 +206,6 @@ def test_folder_without_end_of_text(tiny_backend: tokenizers.Tokenizer, tmp_path
 
 
 @given(st.text(max_size=20))
-@settings(deadline=None)
 @pytest.mark.parametrize("legacy", [False, True])
 def test_bytes_of_llama_tokens_are_the_text(legacy: bool, llama: dict[bool, Tokenizer], text: str):
     ids = llama[legacy].encode(text, special=False)
@@ -216,7 +215,6 @@ def test_bytes_of_llama_tokens_are_the_text(legacy: bool, llama: dict[bool, Toke
 
 
 @given(MIXED.map("".join))
-@settings(deadline=None)
 def test_bytes_of_tokens_are_the_text(tiny: Tokenizer, text: str):
     ids = tiny.encode(text)
     assert b"".join(map(tiny.token_bytes, ids)).decode() == text
@@ -228,7 +226,7 @@ def streamed(tokenizer: Tokenizer, ids: list[int]) -> list[str]:
     return [*(decoder.push(i) for i in ids), decoder.flush()]
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 @given(text=st.text(max_size=20))
 def test_stream_joins_to_the_text(tiny: Tokenizer, text: str):
     assert "".join(streamed(tiny, tiny.encode(text, special=False))) == text

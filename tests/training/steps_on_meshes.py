@@ -23,7 +23,8 @@ STAGE = Stage(
     length=LENGTH,
     optimizer=Optimizer(learning_rate=1e-2, warmup=0.0, clip=1.0, weight_decay=0.1),
 )
-# name -> (mesh, what else differs, how it is computed)
+TIED = dataclasses.replace(CONFIG, language=dataclasses.replace(CONFIG.language, tied_head=True))
+# name -> (mesh, what else differs, how it is computed[, the model])
 CASES = {
     "one": (MeshShape(), {}, {}),
     "fsdp": (MeshShape(fsdp=8), {}, {}),
@@ -37,16 +38,13 @@ CASES = {
     "stage 1": (MeshShape(), {"trainable": tuple(STAGE_1)}, {}),
     "stage 1, fsdp and tensor": (
         MeshShape(data=2, fsdp=2, tensor=2), {"trainable": tuple(STAGE_1)}, {"scan_layers": True}),
-    "tied": (MeshShape(), {}, {}),
-    "tied, fsdp and tensor": (MeshShape(fsdp=4, tensor=2), {}, {"scan_layers": True}),
+    "tied": (MeshShape(), {}, {}, TIED),
+    "tied, fsdp and tensor": (MeshShape(fsdp=4, tensor=2), {}, {"scan_layers": True}, TIED),
 }  # fmt: skip
 
 
-TIED = dataclasses.replace(CONFIG, language=dataclasses.replace(CONFIG.language, tied_head=True))
-
-
 def figures(
-    config: LlavaConfig, shape: MeshShape, change: dict, compute: dict
+    shape: MeshShape, change: dict, compute: dict, config: LlavaConfig = CONFIG
 ) -> dict[str, list[float]]:
     """Losses and gradient norms of a few steps."""
     one = shape == MeshShape()
@@ -72,8 +70,4 @@ def figures(
 
 
 if __name__ == "__main__":
-    found = {
-        name: figures(TIED if name.startswith("tied") else CONFIG, *case)
-        for name, case in CASES.items()
-    }
-    print(json.dumps(found))
+    print(json.dumps({name: figures(*case) for name, case in CASES.items()}))

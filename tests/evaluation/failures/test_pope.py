@@ -52,7 +52,7 @@ def test_popular_and_adversarial_by_hand() -> None:
     assert ("1", "popular") not in found  # two labels are too few
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.sets(st.sampled_from("abcdefgh")).map("".join), min_size=1, max_size=8),
     st.integers(0, 9),

@@ -1,7 +1,7 @@
 """Only what is certain of a video is a fact."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llava_jax.instruct.facts.video import (
@@ -50,7 +50,6 @@ def test_allens_thirteen_relations(b: tuple[float, float], relation: str) -> Non
     assert allen(other, one) == INVERSE[relation]
 
 
-@settings(deadline=None)
 @given(intervals, intervals)
 def test_relations_are_each_others_inverse(a: Interval, b: Interval) -> None:
     assert allen(b, a) == INVERSE[allen(a, b)]

@@ -43,7 +43,6 @@ def test_a_line_is_a_scene(tmp_path: Path) -> None:
 
 
 @settings(
-    deadline=None,
     # The file is written anew.
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -200,7 +200,6 @@ def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
 
 @settings(
     max_examples=100,
-    deadline=None,
     # The files are written anew.
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -183,7 +183,6 @@ def test_other_files_are_refused(tmp_path: Path, name: str, content: object, mes
 
 @settings(
     max_examples=60,
-    deadline=None,
     # The files are written anew.
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
